@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 BAD_INPUT = 2  # exit status where what the user gave cannot be used
 FAILED = 3  # exit status of a fit whose model is of no use
@@ -52,6 +53,25 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     """Names from a file as they may stand in a one-line message."""
     some = ", ".join(shown(name)[1:-1] for name in names[:most])
     return some if len(names) <= most else f"{some} and {len(names) - most} more"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The question `did you mean X?` about the name that is nearest to one that is unknown; empty if none is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def no_choice(where: str, value: object, choices: Iterable[str]) -> str:
+    """The message about a name that is none of the choices.
+
+    Args:
+        where: the flag or key that it was given to.
+        value: the name, or whatever was given for one.
+        choices: all names.
+    """
+    known = list(choices)
+    near = did_you_mean(value, known) if isinstance(value, str) else ""
+    return f"{where}: expected one of {', '.join(known)}, got {value!r}" + (f"; {near}" if near else "")
 
 
 # Characters that a terminal or a page obeys instead of showing them (C0 and C1 controls, line separators, bidi

@@ -15,14 +15,13 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from pyro_rationale.errors import ConfigError, shown
+from pyro_rationale.errors import ConfigError, no_choice, shown
 from pyro_rationale.storage import to_json, write_json
 
 if TYPE_CHECKING:
@@ -124,14 +123,6 @@ def check_fields(instance: DataclassInstance) -> None:
         for number in values:
             if isinstance(number, (int, float)) and (complaint := _beyond(number, item.metadata)):
                 raise ConfigError(f"{flag(item.name)}: expected {complaint}, got {shown(number)}")
-
-
-def no_choice(where: str, value: Any, choices: Iterable[str]) -> str:
-    """The message about a name that is none of the choices."""
-    known = list(choices)
-    near = get_close_matches(value, known, n=1) if isinstance(value, str) else []
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"{where}: expected one of {', '.join(known)}, got {value!r}{hint}"
 
 
 _LIMITS = ("above", "least", "below", "most")

@@ -14,14 +14,13 @@ Names are listed without importing any module; a module is imported when its thi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, no_choice
 
 T = TypeVar("T")
 ENTRY = "REGISTERED"
@@ -128,9 +127,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
 
     def unknown(self, name: str) -> str:
         """The message about a name that is not registered."""
-        near = get_close_matches(name, list(self), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"{self.flag}: expected one of {', '.join(self)}, got {name!r}{hint}"
+        return no_choice(self.flag, name, self)
 
     def source(self, name: str) -> Any:
         """Module that registers a thing of ours, or the entry point's value; for documentation."""

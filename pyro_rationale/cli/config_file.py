@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pyro_rationale.config import PARTS, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, did_you_mean
 from pyro_rationale.options import decode, with_given
 from pyro_rationale.storage import read_toml
 
@@ -61,9 +60,9 @@ def _of_toml(path: Path) -> tuple[list[Any], set[str]]:
         name = key.replace("-", "_")
         owner = owners.get(name)
         if owner is None or part not in (None, owner):
-            near = get_close_matches(name, [*owners, *PARTS], n=1)
-            hint = f"; it belongs under [{owner}]" if owner else f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(f"--config {path}: {key} is no option{f' of [{part}]' if part else ''}{hint}")
+            hint = f"it belongs under [{owner}]" if owner else did_you_mean(name, [*owners, *PARTS])
+            where = f" of [{part}]" if part else ""
+            raise ConfigError(f"--config {path}: {key} is no option{where}{f'; {hint}' if hint else ''}")
         if name in found[owner]:
             raise ConfigError(f"--config {path}: {name} stands there twice; leave one out")
         found[owner][name] = value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from difflib import get_close_matches
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from pyro_rationale.data.pairs import PairCorpus, check_queries, check_spec, war
 from pyro_rationale.data.text_lengths import FEWEST_WORDS, MOST_WORDS, cut_to, fitting_length
 from pyro_rationale.data.title_pairs import with_titles
 from pyro_rationale.data.tokenizers import TOKENIZERS
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.errors import ConfigError, DataError, did_you_mean
 from pyro_rationale.storage import user_path
 from pyro_rationale.tasks import TASKS, task_of
 
@@ -262,6 +261,6 @@ def loader_of(data: str) -> CorpusLoader:
         return CORPORA[kinds[0]] if kinds else TABLE
     if path.exists():
         return TABLE
-    near = get_close_matches(data, list(CORPORA), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    near = did_you_mean(data, CORPORA)
+    hint = f"; {near}" if near else ""
     raise DataError(f"--data {data}: no such file, and none of the corpora {', '.join(CORPORA)}{hint}")

@@ -10,9 +10,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, no_choice
 from pyro_rationale.optional import optional
-from pyro_rationale.options import no_choice
 
 WORD_CLASSES = ("punctuation", "stopwords", "sentence-ends", "cut-negations")
 # Kinds of words: at no end of a run; in no run; first of none, for a negation stands before it; last of none.

@@ -25,7 +25,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +37,7 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import number_of
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, did_you_mean
 from pyro_rationale.experiments.baselines import BASELINES, find_method, method_names
 from pyro_rationale.experiments.baselines._run import PLAIN
 from pyro_rationale.experiments.sample_texts import read_texts
@@ -366,8 +365,7 @@ def check_known(values: Iterable[str], names: Iterable[str], where: str) -> None
     names = list(names)
     for key in values:
         if key not in names:
-            near = difflib.get_close_matches(key, names, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(names))}"
+            remedy = did_you_mean(key, names) or f"there are {', '.join(sorted(names))}"
             raise ConfigError(f"{where}{key}: no such key; {remedy}")
 
 
@@ -375,8 +373,7 @@ def _methods(names: Iterable[str], where: str) -> None:
     known = method_names()
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            remedy = did_you_mean(name, known) or f"there are {', '.join(known)}"
             raise ConfigError(f"{where}: no method {name!r}; {remedy}")
 
 
