@@ -30,7 +30,7 @@ from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.decoding import Mask, unlabelled
 from pyro_rationale.prediction.draws import seed_of
-from pyro_rationale.prediction.mask_table import Masks, draw_masks, in_rows
+from pyro_rationale.prediction.mask_table import Masks, draw_masks, in_rows, log_densities
 from pyro_rationale.tasks import Numbers, TargetSpec, Task, to_numbers
 
 if TYPE_CHECKING:
@@ -135,11 +135,7 @@ def answers_of(
                     outputs: Tensor = model.encoder(batch.tokens, z, batch.lengths)
                     return outputs
 
-                def densities(z: Tensor, p: Any = p, q: Any = q) -> Tensor:
-                    z = z.to(fitted.device, q.mean.dtype)
-                    return torch.stack([p.log_prob(z), q.log_prob(z)], -1)
-
-                drawn = masks, in_rows(masks, encoded), to_numbers(in_rows(masks, densities)[:, 0])
+                drawn = masks, in_rows(masks, encoded), log_densities(masks, p, q, fitted.device)
                 if guide.target is None:
                     without = drawn[:2]
                 elif without is None:

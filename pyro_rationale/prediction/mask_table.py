@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyro_rationale.tasks import Numbers, to_numbers
+
 if TYPE_CHECKING:
     from pyro_rationale.distributions import MaskDistribution
 
@@ -74,6 +76,23 @@ def in_rows(masks: Masks, compute: Callable[[Tensor], Tensor]) -> Tensor:
     result = torch.empty_like(joined)
     result[torch.from_numpy(order).to(joined.device)] = joined
     return result
+
+
+def log_densities(masks: Masks, p: MaskDistribution, q: MaskDistribution, device: torch.device) -> Numbers:
+    """Log p and log q of all distinct masks, `(U, 2)`.
+
+    Args:
+        masks: of one document.
+        p: the prior, batch shape `(1,)`.
+        q: the guide's distribution, likewise.
+        device: where both are.
+    """
+
+    def densities(z: Tensor) -> Tensor:
+        z = z.to(device, q.mean.dtype)
+        return torch.stack([p.log_prob(z), q.log_prob(z)], -1)
+
+    return to_numbers(in_rows(masks, densities)[:, 0])
 
 
 def _slices(rows: int, words: int) -> Iterator[slice]:

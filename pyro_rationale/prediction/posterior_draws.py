@@ -26,7 +26,7 @@ from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.decoding import evaluating, unlabelled
 from pyro_rationale.prediction.draws import seed_of
-from pyro_rationale.prediction.mask_table import Bits, Masks, Whole, draw_masks, in_rows
+from pyro_rationale.prediction.mask_table import Bits, Masks, Whole, draw_masks, in_rows, log_densities
 from pyro_rationale.tasks import Numbers, to_numbers
 
 if TYPE_CHECKING:
@@ -255,11 +255,7 @@ def _draws(fitted: FittedModel, masks: Masks, outputs: Tensor, words: int, kappa
 def _weigh(
     fitted: FittedModel, document: Document, masks: Masks, outputs: Tensor, p: MaskDistribution, q: MaskDistribution
 ) -> Weights:
-    def densities(z: Tensor) -> Tensor:
-        z = z.to(outputs.device, q.mean.dtype)
-        return torch.stack([p.log_prob(z), q.log_prob(z)], -1)
-
-    log_prior, log_q = to_numbers(in_rows(masks, densities)[:, 0]).T
+    log_prior, log_q = log_densities(masks, p, q, outputs.device).T
     nothing = np.full(len(log_q), np.nan)
     log_likelihood, log_weight, khat, ess, elpd = None, nothing, np.nan, np.nan, np.nan
     if document.has_target:
