@@ -39,6 +39,7 @@ from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.nn.pretrained_folders import find_folder, use_copy
+from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.nn.word_vectors import find_vectors
 from pyro_rationale.run_files import COPY, METRICS, VOCABULARY, check_pretrained, read_config
 from pyro_rationale.tasks import task_of
@@ -136,8 +137,7 @@ def prepare_run(
         return model, build_guide(config, len(vocabulary), matrix, gamma, spec, vocabulary)
 
     def reinitialize(seed: int) -> dict[str, torch.Tensor]:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed, torch.device("cpu")):
             return weights_of(*untrained())
 
     def batches(documents: Sequence[Document], steps: int | None = None) -> BucketedBatches:

@@ -44,6 +44,7 @@ from pyro_rationale.inference.variance import (
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.models.program import local_parameters
 from pyro_rationale.nn.baseline import StandardisedBaseline
+from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 
 WINDOW = 10  # words of the texts whose masks are enumerated
@@ -160,8 +161,7 @@ def untrained(fitted: FittedModel, documents: Sequence[Document]) -> tuple[Ratio
     vectors = word_vectors(fitted.guide.state_dict()) if config.model.vectors else None
     vectors = None if vectors is None else vectors.cpu()
     centre, spread = target_summary(documents, fitted.spec)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with seeded(config.seed, torch.device("cpu")):
         model = build_model(config, fitted.spec, words, vectors, centre, spread, vocabulary)
         guide = build_guide(config, words, vectors, starting_prior(config, model.gain).gamma, fitted.spec, vocabulary)
     return model.to(fitted.device), guide.to(fitted.device)
