@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pyro_rationale.config import Config, ModelOptions
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
-from pyro_rationale.data.vectors import words_of
+from pyro_rationale.data.vectors import sources_of, words_of
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import EQUAL, Weighting
 from pyro_rationale.distributions import ChainPrior
@@ -230,16 +230,16 @@ def build_vocabulary(options: ModelOptions, documents: Sequence[Document]) -> Vo
     Raises:
         DataError: the source of the vectors cannot be read.
     """
-    size, source = options.vocabulary, options.vectors
-    vocabulary = Vocabulary.build(documents, options.min_count, size)
-    if source is None or not options.freeze_vectors or len(vocabulary) >= size:
+    vocabulary = Vocabulary.build(documents, options.min_count, options.vocabulary)
+    if options.vectors is None or not options.freeze_vectors or len(vocabulary) >= options.vocabulary:
         return vocabulary
-    rare = Vocabulary.build(documents, 1).words
-    if is_transformer(source):  # it reads any word
-        return vocabulary.extended(rare, size)
-    listed = words_of(source)
-    has_vector = set(listed)
-    return vocabulary.extended([*(word for word in rare if word in has_vector), *listed], size)
+    sources = sources_of(options.vectors)
+    listed = [word for source in sources if not is_transformer(source) for word in words_of(source)]
+    rare: Sequence[str] = Vocabulary.build(documents, 1).words
+    if not any(map(is_transformer, sources)):  # which read any word
+        has_vector = set(listed)
+        rare = [word for word in rare if word in has_vector]
+    return vocabulary.extended([*rare, *listed], options.vocabulary)
 
 
 def open_if_needed(config: Config, vocabulary: Vocabulary) -> Vocabulary:

@@ -86,6 +86,11 @@ def glove_words(count: int | None = None) -> list[str]:
         raise _damaged(folder, error) from error
 
 
+def sources_of(name: str) -> tuple[str, ...]:
+    """The sources that `--vectors` names, whose numbers stand side by side: those between `+`, or one file or folder."""
+    return (name,) if "+" not in name or user_path(name).exists() else tuple(name.split("+"))
+
+
 def words_of(source: str | os.PathLike[str]) -> list[str]:
     """Words that have a vector, in the source's order (mostly by frequency), as the default tokenizer reads them.
 

@@ -12,6 +12,7 @@ from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpora import CORPORA
 from pyro_rationale.data.files.text import log
+from pyro_rationale.data.vectors import sources_of
 from pyro_rationale.errors import RunError, harmless
 from pyro_rationale.evaluation.metrics import every_metric
 from pyro_rationale.evaluation.options import BASELINE_TITLES
@@ -264,9 +265,9 @@ def _licences(config: Config, base: Mapping[str, Any]) -> Iterator[str]:
         name, licence = _plain(base.get("name")), _plain(base.get("licence") or "not known")
         yield f"Weights of {name}, of which the tuned layers are part of `model.safetensors`: {licence}."
     if config.model.vectors:
-        licence = VECTOR_LICENCES.get(config.model.vectors, "not known")
-        name = _plain(Path(config.model.vectors).name)
-        yield f"Word vectors {name}, of which those of the vocabulary are part of `model.safetensors`: {licence}."
+        for source in sources_of(config.model.vectors):
+            licence, name = VECTOR_LICENCES.get(source, "not known"), _plain(Path(source).name)
+            yield f"Word vectors {name}, of which those of the vocabulary are part of `model.safetensors`: {licence}."
     yield "The program pyro_rationale: MIT."
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
-from pyro_rationale.data.vectors import WordVectors, load_vectors
+from pyro_rationale.data.vectors import WordVectors, load_vectors, sources_of
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.nn.pieces import Pieces, batches_by_pieces
@@ -43,7 +43,7 @@ def find_vectors(
 
     Args:
         source: what :func:`~pyro_rationale.data.vectors.load_vectors` takes, or a pretrained transformer: `minilm`, or
-            a folder as `--pretrained` takes it.
+            a folder as `--pretrained` takes it. Several of them are joined by `+`.
         vocabulary: the words.
         cache: folder in which what a transformer makes of the words is kept, beside memory.
 
@@ -52,6 +52,8 @@ def find_vectors(
         DataError: vectors that cannot be read.
     """
     name = str(source)
+    if len(parts := sources_of(name)) > 1:
+        return _beside([find_vectors(part, vocabulary, cache) for part in parts], digest_of(name))
     if name == "glove" or not is_transformer(name):
         return replace(load_vectors(source, vocabulary), digest=digest_of(name))
     digest = digest_of(name)
@@ -70,11 +72,25 @@ def find_vectors(
     return replace(found, matrix=found.matrix.clone(), digest=digest)
 
 
+def _beside(parts: Sequence[WordVectors], digest: str | None) -> WordVectors:
+    """Vectors of several sources as one: numbers that a source does not know of a word are zeros, if another has some."""
+    known = torch.stack([part.known for part in parts])
+    own = known | ~known.any(0)  # words that none of them knows keep the random vectors of each
+    matrix = torch.cat([part.matrix * rows[:, None] for part, rows in zip(parts, own, strict=True)], 1)
+    familiar = next((part.familiar for part in parts if part.familiar is not None), None)
+    count = max(len(matrix) - 2, 1)  # without padding and the unknown word
+    return WordVectors(matrix, known.any(0), float(known.any(0).sum()) / count, familiar, digest)
+
+
 def digest_of(source: str) -> str | None:
     """SHA-256 of what `--vectors` names: of the bytes of a file, or of the files of a transformer's folder.
 
-    `None` for GloVe's package, and for what is not there, or can be read only once.
+    `None` for GloVe's package, and for what is not there, or can be read only once. Those of several sources are joined
+    by `+`.
     """
+    if len(parts := sources_of(source)) > 1:
+        digests = [digest_of(part) for part in parts if part != "glove"]
+        return "+".join(map(str, digests)) if all(digests) and digests else None
     if source == "glove":
         return None
     try:

@@ -55,8 +55,9 @@ class Rule:
         options: values of options, whatever the texts.
         pairs: further ones for pairs of texts.
         stacked: build the generator on the states of MiniLM, where that is installed.
-        long_vectors: words of a median text from which MiniLM's vectors come before GloVe's: there is enough evidence
-            in a long text to make use of more numbers a word; fits of short texts overfit with them.
+        both: know words by GloVe's and MiniLM's vectors side by side, where both are installed; not for pairs of texts.
+        long_vectors: words of a median text from which, of the two, MiniLM's vectors come before GloVe's: they say more,
+            and fits of short texts overfit with them alone.
         span: mean length of a kept run in long texts; `None`: as on planted reviews.
         short_span: in short ones.
         long_text: words from which a median text is long.
@@ -81,6 +82,7 @@ class Rule:
     options: Mapping[str, Any] = field(default_factory=dict)
     pairs: Mapping[str, Any] = field(default_factory=dict)
     stacked: bool = True
+    both: bool = True
     long_vectors: int = 150
     span: float | None = 8.0
     short_span: float = 3.0
@@ -109,14 +111,14 @@ _BALANCED = Rule({
 })  # fmt: skip
 RULES: dict[str, Rule] = {
     "balanced": _BALANCED,
-    "fast": replace(_BALANCED, stacked=False, epochs=8.0, least_steps=500, most_steps=800, restarts=1),
+    "fast": replace(_BALANCED, stacked=False, both=False, epochs=8.0, least_steps=500, most_steps=800, restarts=1),
     "best": replace(_BALANCED, pairs={"encoder": "transformer", "encoder_rate_factor": "auto"}),
     # Lei et al. (2016), section 3.3 and their code: the dependent generator, one sampled mask, no baseline.
     "paper": Rule(
         options={"guide": "recurrent", "tau": 0.0, "estimator": "reinforce", "samples": 1, "penalties": "sampled",
                  "lambda1": 3e-4, "lambda2": 6e-4, "encoder": "rcnn", "pooling": "last", "hidden": 200,
                  "dropout": 0.1, "learning_rate": 5e-4},
-        stacked=False, long_vectors=1_000_000, word_nats=0.0, span=None, batch_size=256, small_batch_size=256,
+        stacked=False, both=False, long_vectors=1_000_000, word_nats=0.0, span=None, batch_size=256, small_batch_size=256,
         epochs=50.0, most_steps=10_000, anneal=0.0, warmup=0, head_start=False,
     ),
 }  # fmt: skip
@@ -168,7 +170,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         reading = _for_transformers(config, corpus) if _reads_before(config, rule) else {}
         for name, value in (_for_similar(corpus, rule) | reading).items():
             config = _taking(config, {name: value})
-        rule = _for_few(rule, corpus)
+        rule = replace(_for_few(rule, corpus), both=False)
     if corpus is not None and not on_gpus(config.train.device) and words_of(corpus) > rule.most_words:
         rule = replace(rule, stacked=False)
     own = dict(rule.options)
@@ -422,7 +424,9 @@ def _with_words(config: Config, rule: Rule, encoder: str, long: bool) -> Config:
         if given is not None and given not in PACKAGES:
             own["vectors"] = given  # it knows the language of the texts
         elif has_glove() or has_minilm():
-            own["vectors"] = "minilm" if has_minilm() and (long or not has_glove()) else "glove"
+            both = rule.both and has_glove() and has_minilm()
+            alone = "minilm" if has_minilm() and (long or not has_glove()) else "glove"
+            own["vectors"] = "glove+minilm" if both else alone
     if _is_open(config, "embedding"):
         own["embedding"] = PLANTED["embedding"]
     return config.changed(**own)

