@@ -42,9 +42,10 @@ def test_vectors_that_are_trained_know_words_of_training_alone(source: str) -> N
     assert words(options(frozen=False)) == ["beer", "good"]
 
 
-def test_a_transformer_reads_every_word_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "is_transformer", lambda source: source == "minilm")
+def test_a_transformer_reads_every_word_of_the_texts(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    monkeypatch.setattr(build, "is_transformer", lambda name: name == "minilm")
     assert words(options(source="minilm")) == ["beer", "good", ",", "rare", "unheard"]
+    assert words(options(source=f"{source}+minilm")) == ["beer", "good", ",", "rare", "unheard", "the", "paris"]
 
 
 def test_a_source_that_cannot_be_read(tmp_path: Path) -> None:

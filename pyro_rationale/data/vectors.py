@@ -87,7 +87,7 @@ def glove_words(count: int | None = None) -> list[str]:
 
 
 def sources_of(name: str) -> tuple[str, ...]:
-    """The sources that `--vectors` names, whose numbers stand side by side: those between `+`, or one file or folder."""
+    """The sources that `--vectors` names: those that a `+` joins, whose numbers stand side by side, or one."""
     return (name,) if "+" not in name or user_path(name).exists() else tuple(name.split("+"))
 
 

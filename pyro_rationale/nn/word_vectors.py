@@ -73,7 +73,7 @@ def find_vectors(
 
 
 def _beside(parts: Sequence[WordVectors], digest: str | None) -> WordVectors:
-    """Vectors of several sources as one: numbers that a source does not know of a word are zeros, if another has some."""
+    """Vectors of several sources as one; a source that lacks a word which another knows has zeros for it."""
     known = torch.stack([part.known for part in parts])
     own = known | ~known.any(0)  # words that none of them knows keep the random vectors of each
     matrix = torch.cat([part.matrix * rows[:, None] for part, rows in zip(parts, own, strict=True)], 1)

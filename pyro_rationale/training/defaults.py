@@ -55,9 +55,9 @@ class Rule:
         options: values of options, whatever the texts.
         pairs: further ones for pairs of texts.
         stacked: build the generator on the states of MiniLM, where that is installed.
-        both: know words by GloVe's and MiniLM's vectors side by side, where both are installed; not for pairs of texts.
-        long_vectors: words of a median text from which, of the two, MiniLM's vectors come before GloVe's: they say more,
-            and fits of short texts overfit with them alone.
+        both: know words by GloVe's and MiniLM's vectors side by side, if both are installed; not those of pairs.
+        long_vectors: words of a median text from which, of the two, MiniLM's vectors come before GloVe's: there is
+            enough evidence in a long text to make use of more numbers a word.
         span: mean length of a kept run in long texts; `None`: as on planted reviews.
         short_span: in short ones.
         long_text: words from which a median text is long.
@@ -118,8 +118,8 @@ RULES: dict[str, Rule] = {
         options={"guide": "recurrent", "tau": 0.0, "estimator": "reinforce", "samples": 1, "penalties": "sampled",
                  "lambda1": 3e-4, "lambda2": 6e-4, "encoder": "rcnn", "pooling": "last", "hidden": 200,
                  "dropout": 0.1, "learning_rate": 5e-4},
-        stacked=False, both=False, long_vectors=1_000_000, word_nats=0.0, span=None, batch_size=256, small_batch_size=256,
-        epochs=50.0, most_steps=10_000, anneal=0.0, warmup=0, head_start=False,
+        stacked=False, both=False, long_vectors=1_000_000, word_nats=0.0, span=None, batch_size=256,
+        small_batch_size=256, epochs=50.0, most_steps=10_000, anneal=0.0, warmup=0, head_start=False,
     ),
 }  # fmt: skip
 

@@ -60,6 +60,27 @@ def test_no_words_and_few(folder: Path) -> None:
     assert transformer_vectors(str(folder), Vocabulary(("good",))).matrix.isfinite().all()
 
 
+def test_several_sources_stand_side_by_side(folder: Path, tmp_path: Path) -> None:
+    words = Vocabulary((*WORDS, "\u2603", "xyz"))
+    file = tmp_path / "a+b.txt"
+    file.write_text("good 1 2\nxyz 3 4\n", encoding="utf-8")
+    first, second = find_vectors(folder, words), find_vectors(file, words)
+    with pytest.raises(DataError):  # a file has the sign in its name, and so it stands for itself alone
+        find_vectors(f"{folder}+{file}", words)
+    file = file.rename(tmp_path / "ab.txt")
+    both = find_vectors(f"{folder}+{file}", words)
+    width = first.matrix.shape[1]
+    assert torch.equal(both.matrix[:, :width], first.matrix)
+    known = second.known | ~first.known
+    assert torch.equal(both.matrix[:, width:], second.matrix * known[:, None])
+    assert both.matrix[words.words.index("bad"), width:].tolist() == [0.0, 0.0]
+    assert torch.equal(both.known, first.known | second.known)
+    assert both.coverage == pytest.approx(7 / 8)
+    assert both.digest == digest_of(f"{folder}+{file}") == f"{first.digest}+{second.digest}"
+    assert digest_of(f"glove+{folder}") == first.digest
+    assert digest_of(f"{folder}+{tmp_path / 'absent.txt'}") is None
+
+
 def test_words_that_the_transformer_cannot_spell_are_told_apart(folder: Path) -> None:
     found = transformer_vectors(str(folder), Vocabulary((*WORDS, "\u2603", "\u2602\u2602")))
     assert found.known.tolist() == [False, False] + [True] * len(WORDS) + [False] * 2
