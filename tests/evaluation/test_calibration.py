@@ -226,3 +226,12 @@ def test_a_missing_matplotlib_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(ConfigError, match="figures need matplotlib: pip install"):
         check_figure(tmp_path / "x.png")
+
+
+def test_a_curve_knows_the_error_of_perfect_probabilities() -> None:
+    """Of many words in each bin, and of a bin of one word, by hand."""
+    low, high, sure = np.array([0.4, 0.9]), np.array([0.6, 1.0]), np.array([0.5, 0.98])
+    curve = c.Curve(low, high, np.array([100, 1]), sure, sure)
+    assert curve.chance_ece == pytest.approx((np.sqrt(2 * 25 / np.pi) + 2 * 0.98 * 0.02) / 101)
+    words = np.random.default_rng(0).binomial(100, 0.5, 20_000)
+    assert np.abs(words - 50).mean() == pytest.approx(np.sqrt(2 * 25 / np.pi), rel=0.02)

@@ -178,6 +178,44 @@ def test_calibration_error_can_be_resampled() -> None:
     assert float(statistic.of(statistic.table[index].sum(0))) == pytest.approx(again)
 
 
+@pytest.mark.parametrize(("count", "shape"), [(40, (2.0, 1.0)), (1000, (6.0, 1.0)), (1000, (1.0, 1.0))])
+def test_perfect_probabilities_have_the_calibration_error_of_chance(count: int, shape: tuple[float, float]) -> None:
+    random = np.random.default_rng(7)
+    averaged = random.beta(*shape, size=(count, 1))
+    found = []
+    for _ in range(200):
+        labels = (random.random(count) < averaged[:, 0]).astype(float)
+        found.append(measured(BINARY, labels, averaged=averaged).metrics)
+    assert found[0]["ece_chance"] == found[-1]["ece_chance"]  # it asks for no labels
+    assert found[0]["ece_chance"] == pytest.approx(np.mean([one["ece"] for one in found]), rel=0.06)
+
+
+def test_chance_of_single_labels() -> None:
+    found = measured(BINARY, [1.0, 1.0], averaged=np.array([[0.9], [0.97]])).metrics
+    assert found["ece_chance"] == pytest.approx((2 * 0.9 * 0.1 + 2 * 0.97 * 0.03) / 2)
+
+
+def test_classes_of_several_targets_one_by_one() -> None:
+    spec = TargetSpec("binary", ("kind", "clean"), (), ("no", "yes"))
+    averaged, truth = np.array([[0.9, 0.3], [0.8, 0.6]]), np.array([[1.0, 1.0], [1.0, math.nan]])
+    found = measured(spec, truth, averaged=averaged, conformal=np.array([0.5, 0.5])).metrics
+    assert found["aspects"]["kind"]["ece"] == pytest.approx((0.1 + 0.2) / 2)
+    assert found["aspects"]["clean"]["ece"] == found["aspects"]["clean"]["brier"] ** 0.5 == pytest.approx(0.7)
+    assert [found["aspects"][name]["conformal_90"] for name in spec.names] == [1.0, 0.0]
+    assert found["conformal_90"] == pytest.approx(2 / 3)
+
+
+def test_conformal_intervals_of_several_targets_one_by_one() -> None:
+    predictive = normals([[5.0, 5.0], [5.0, 5.0]], [[1.0, 1.0], [2.0, 1.0]])
+    truth, quantiles = np.array([[6.4, 8.2], [7.0, math.nan]]), np.array([1.5, 2.0])
+    found = measured(TWO, truth, predictive=predictive, conformal=quantiles).metrics
+    food, room = found["aspects"]["food"], found["aspects"]["room"]
+    assert (food["conformal_90"], room["conformal_90"]) == (1.0, 0.0)
+    assert (food["conformal_width_90"], room["conformal_width_90"]) == (pytest.approx(4.5), pytest.approx(4.0))
+    assert found["conformal_90"] == pytest.approx(2 / 3)
+    assert {"covered_90", "crps"} <= food.keys()  # beside the figures that were there
+
+
 def test_conformal_intervals_and_sets_by_hand() -> None:
     predictive = normals([5.0, 5.0, 9.5], [1.0, 2.0, 1.0])
     found = measured(RATING, [6.4, 8.2, 10.0], predictive=predictive, conformal=np.array([1.5])).metrics

@@ -7,15 +7,16 @@ log score are proper (Gneiting and Raftery 2007): a wide answer that is right co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.evaluation.calibration import Forecasts, bin_edges, bins_of, reliability
+from pyro_rationale.evaluation.calibration import Forecasts, bin_edges, bins_of, chance_misses, reliability
 from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs
 from pyro_rationale.evaluation.statistic import Flags, Numbers, Statistic, Statistics, quotient, values_of
 from pyro_rationale.tasks import task_of
@@ -168,11 +169,29 @@ def _classes(inputs: MetricInputs) -> dict[str, Any]:
     losses = task_of(inputs.spec).errors(inputs.averaged, inputs.targets)["log_loss"]
     apart = (_probabilities(inputs) - np.eye(len(inputs.spec.classes))[truth]) ** 2
     brier = apart[..., 1] if len(inputs.spec.classes) == 2 else apart.sum(-1)
+    figures = partial(_class_figures, sure, losses, brier, known)
+    return {**figures(EVERY), **_by_target(inputs.spec, known, figures)}
+
+
+def _class_figures(sure: Forecasts, losses: Numbers, brier: Numbers, known: Flags, own: slice) -> Statistics:
+    """Metrics of the class probabilities of some targets."""
+    column = np.nonzero(known)[1]  # of each forecast, which are in the order of the known labels
+    chosen = np.isin(column, np.arange(known.shape[1])[own])
+    some = Forecasts(sure.probability[chosen], sure.true[chosen], sure.document[chosen])
     return {
-        "log_score": _mean(losses, known),
-        "brier": _mean(brier, known),
-        "ece": ece_statistic(sure, len(known)),
+        "log_score": _mean(losses[:, own], known[:, own]),
+        "brier": _mean(brier[:, own], known[:, own]),
+        "ece": ece_statistic(some, len(known)),
+        "ece_chance": chance_ece_statistic(some, len(known)),
     }
+
+
+def _by_target(spec: TargetSpec, known: Flags, figures: Callable[[slice], Statistics]) -> dict[str, Any]:
+    """`aspects`: the figures of each target that any document knows; nothing of a single target."""
+    if len(spec.names) == 1:
+        return {}
+    columns = {name: slice(i, i + 1) for i, name in enumerate(spec.names) if known[:, i].any()}
+    return {"aspects": {name: values_of(figures(one)) for name, one in columns.items()}}
 
 
 def _probabilities(inputs: MetricInputs) -> Numbers:
@@ -197,6 +216,20 @@ def _ece(sums: Numbers) -> Numbers:
     return excess
 
 
+def chance_ece_statistic(sure: Forecasts, count: int) -> Statistic:
+    """The ECE that perfect probabilities would have on average, of so many documents: see :func:`chance_misses`."""
+    edges = bin_edges(sure.probability, BINS)
+    variance, labels = np.zeros((count, BINS)), np.bincount(sure.document, minlength=count)
+    spread = sure.probability * (1.0 - sure.probability)
+    np.add.at(variance, (sure.document, bins_of(sure.probability, edges)), spread)
+    return Statistic(np.column_stack([variance, labels]), _chance_ece)
+
+
+def _chance_ece(sums: Numbers) -> Numbers:
+    missed: Numbers = chance_misses(sums[..., :-1]) / sums[..., -1]
+    return missed
+
+
 def _mean(values: NDArray[Any], known: Flags) -> Statistic:
     return quotient(np.where(known, values, 0.0).sum(1), known.sum(1))
 
@@ -210,28 +243,39 @@ def _shown(inputs: MetricInputs) -> Statistics:
     return {"covered": _mean(lies_between(low, high, inputs.targets, inputs.spec), known)}
 
 
-def _conformal(inputs: MetricInputs) -> Statistics:
-    """Coverage of split-conformal intervals, or sets of classes, and how large they are."""
+def _conformal(inputs: MetricInputs) -> dict[str, Any]:
+    """Coverage of split-conformal intervals, or sets of classes, and how large they are: together, and by target."""
     known, quantiles = ~np.isnan(inputs.targets), inputs.conformal
     if quantiles is None or not known.any():
         return {}
     if inputs.predictive is not None:
         bounds = inputs.predictive.around(quantiles * inputs.predictive.sd, inputs.spec.ranges)
         low, high = np.moveaxis(bounds, -1, 0)
-        inside = lies_between(low, high, inputs.targets, inputs.spec)
-        return {f"conformal_{SPLIT}": _mean(inside, known), f"conformal_width_{SPLIT}": _mean(high - low, known)}
-    if inputs.averaged is None or not inputs.spec.classes:
+        inside, size, unit = lies_between(low, high, inputs.targets, inputs.spec), high - low, "width"
+    elif inputs.averaged is None or not inputs.spec.classes:
         return {}
-    probabilities = _probabilities(inputs)
-    held = (1.0 - probabilities <= quantiles[:, None]) | (probabilities == probabilities.max(-1, keepdims=True))
-    truth = np.where(known, inputs.targets, 0).astype(int)[..., None]
-    inside = np.take_along_axis(held, truth, axis=-1)[..., 0]
-    return {f"conformal_{SPLIT}": _mean(inside, known), f"conformal_size_{SPLIT}": _mean(held.sum(-1), known)}
+    else:
+        probabilities = _probabilities(inputs)
+        held = (1.0 - probabilities <= quantiles[:, None]) | (probabilities == probabilities.max(-1, keepdims=True))
+        truth = np.where(known, inputs.targets, 0).astype(int)[..., None]
+        inside, size, unit = np.take_along_axis(held, truth, axis=-1)[..., 0], held.sum(-1), "size"
+
+    def figures(own: slice) -> Statistics:
+        covered, sizes = (_mean(values[:, own], known[:, own]) for values in (inside, size))
+        return {f"conformal_{SPLIT}": covered, f"conformal_{unit}_{SPLIT}": sizes}
+
+    return {**figures(EVERY), **_by_target(inputs.spec, known, figures)}
 
 
 def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
     ratings = {} if inputs.predictive is None else _ratings(inputs)
-    return {**_shown(inputs), **ratings, **_classes(inputs), **_conformal(inputs)}
+    families: tuple[Mapping[str, Any], ...] = (_shown(inputs), ratings, _classes(inputs), _conformal(inputs))
+    found = {name: figure for family in families for name, figure in family.items()}
+    aspects: dict[str, dict[str, Any]] = {}
+    for family in families:
+        for name, figures in family.get("aspects", {}).items():
+            aspects[name] = aspects.get(name, {}) | figures
+    return found | ({"aspects": aspects} if aspects else {})
 
 
 def _curves(inputs: MetricInputs) -> dict[str, Any]:
@@ -278,6 +322,7 @@ REGISTERED = MetricFamily(
         Metric("log_score", "log score (nats)", ".4g", "lower"),
         Metric("brier", "Brier score", ".4g", "lower"),
         Metric("ece", "calibration error (ECE)", ".3f", "lower", main=True),
+        Metric("ece_chance", "  ECE of chance alone", ".3f", main=True),
         Metric("covered_50", "truth in the 50 % interval", "%"),
         Metric("covered_80", "truth in the 80 % interval", "%"),
         Metric("covered_90", "truth in the 90 % interval", "%", main=True),

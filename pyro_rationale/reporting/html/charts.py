@@ -239,17 +239,19 @@ def uncertainty_charts(curves: Mapping[str, Any]) -> Iterator[Chart]:
         )
     if "reliability" in curves:
         curve = Curve.from_dict(curves["reliability"])
+        labels = f"of {int(curve.count.sum()):,} labels"
+        error = f"Expected calibration error: {curve.ece:.3f}; {labels}, chance alone makes {curve.chance_ece:.3f}."
         yield Chart(
             "chart-classes",
             "Probability of the predicted class",
-            f"Reliability curve of the likeliest class. Expected calibration error: {curve.ece:.3f}.",
+            f"Reliability curve of the likeliest class. {error}",
             draw_svg(
                 lambda axes: plot_reliability(
                     axes, {"likeliest class": curve}, "probability of the class", "share of right predictions"
                 ),
                 "classes",
             ),
-            (f"Expected calibration error: {curve.ece:.3f}.",),
+            (error,),
             ("mean probability", "right", "labels"),
             tuple(
                 (percent(confidence), percent(accuracy), f"{int(count):,}")
