@@ -29,6 +29,7 @@ from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import device_option, options_from, rare_option, run_option
 from pyro_rationale.prediction.attribution import ATTRIBUTIONS
+from pyro_rationale.prediction.information import by_target, little_said
 from pyro_rationale.prediction.labels import in_percent, inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.text_spans import letter_of, snippets, visible
@@ -189,7 +190,7 @@ def as_dict(prediction: Prediction | Document, task: Task, options: ExplainOptio
         nothing: dict[str, Any] = dict.fromkeys(("known", "unknown", "unread"), 0)
         nothing |= {name: [] for name in ("tokens", "offsets", "inclusion", "mode", "kept", "answers", "alternatives")}
         told: dict[str, Any] = {"decode": options.decode, "rationale": "", "prediction": None, "contributions": None}
-        told["aspects"] = {}
+        told |= {"aspects": {}, "information": {}}
         told |= {"predict": options.predict, "interval": options.interval, "level": options.level}
         return {"id": prediction.id, "text": prediction.text} | nothing | told
     document = prediction.document
@@ -210,6 +211,7 @@ def as_dict(prediction: Prediction | Document, task: Task, options: ExplainOptio
         "interval": options.interval,
         "level": options.level,
         "prediction": _prediction(prediction, task),
+        "information": {name: round(nats, 6) for name, nats in by_target(task, prediction.information).items()},
         "contributions": _all_contributions(prediction, task),
         "answers": [_answer(answer, prediction, task) for answer in prediction.answers],
         "alternatives": [_alternative(a, prediction, task) for a in prediction.alternatives],
@@ -259,6 +261,9 @@ def described(prediction: Prediction | Document, task: Task, level: float, plain
         figure, gap, more = line.partition("  (")
         yield Hanging(figure + gap[:-1], gap[-1:] + more, style="bold")
     yield from map(Text, task.level_lines(prediction.predictive))
+    if little := little_said(by_target(task, prediction.information)):
+        names = ", ".join(little)
+        yield Hanging("", f"these words say little about {names}: not much more is known than without reading")
     kept = sum(prediction.kept)
     percent = 100 * kept / max(words, 1)
     digits = 0 if percent >= 1 or not kept else 1

@@ -14,6 +14,7 @@ from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.prediction.decoding import decode_all, evaluating
+from pyro_rationale.prediction.information import unread_of
 from pyro_rationale.prediction.mask_predictions import draw_reading
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.tasks import Calibration, NoiseModel, Numbers, Reading
@@ -53,7 +54,8 @@ def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration
         made = _of_ratings(fitted, reading, targets, folds_of(chosen))
     else:
         made = Calibration(_scores(fitted, reading, reading.noise, targets))
-    return replace(made, base=_base(averaged, chosen))
+    unread = unread_of(fitted.task, targets, fitted.weighting.relative(chosen))
+    return replace(made, base=_base(averaged, chosen), unread=unread)
 
 
 def _base(averaged: Numbers, documents: Sequence[Document]) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.answers import Answer
 from pyro_rationale.prediction.decoding import Mask
+from pyro_rationale.prediction.information import by_target, little_said
 from pyro_rationale.prediction.labels import in_percent, inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions
 from pyro_rationale.prediction.predictor import Prediction, predict
@@ -75,6 +76,8 @@ class Explanation:
         effects_on: what the numbers of `spans` are changes of, in words, for each target.
         probability: that the guide gives to the rationale, q(mask | text), exact; `None` of a text without words, and
             where targets have rationales of their own, whose probabilities are said in `targets`.
+        information: nats that the kept words add about each target, by its name, to what is said of a text that was
+            not read; empty in runs of older versions.
     """
 
     text: str
@@ -99,6 +102,7 @@ class Explanation:
     targets: dict[str, TargetRationale] = field(default_factory=dict)
     own: bool = False
     probability: float | None = None
+    information: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self._verdict()}\n{self._plain}"
@@ -121,10 +125,11 @@ class Explanation:
         )
 
     def _verdict(self) -> str:
-        """The prediction in a line, and how many words are known where those are few."""
+        """The prediction in a line, what the words say little about, and how many are known where those are few."""
         few = 2 * self.known < len(self.tokens)
         doubt = f"; not to be relied on: only {self.known} of {len(self.tokens)} words known"
-        return self._predicted() + doubt * few
+        little = ", ".join(little_said(self.information))
+        return f"{self._predicted()}{little and f'; these words say little about {little}'}{doubt * few}"
 
     def _predicted(self) -> str:
         if self.probabilities is not None:
@@ -337,6 +342,7 @@ class _Explainer:
             own=bool(prediction.aspects),
             effects_on=tuple(self.shown.effect_units(prediction.predicted)),
             probability=prediction.probability,
+            information=by_target(self.fitted.task, prediction.information),
         )
 
     def _target(self, prediction: Prediction, i: int) -> TargetRationale:

@@ -27,6 +27,7 @@ from pyro_rationale.prediction.answers import Answer, answers_of, parse_answers
 from pyro_rationale.prediction.contributions import MOST_SPANS, Contributions, contributions_of
 from pyro_rationale.prediction.decoding import Mask, evaluating, unlabelled, without_dropout
 from pyro_rationale.prediction.draws import distinct
+from pyro_rationale.prediction.information import information
 from pyro_rationale.prediction.intervals import (
     calibrated_average,
     check_interval,
@@ -97,6 +98,8 @@ class Prediction:
         answers: what would speak for each answer that was asked for.
         probability: q(kept | x), exact; `None` of a text without words, and where targets have masks of
             their own.
+        information: nats that the kept words add about each target, to what is said of a text that was not read
+            (:mod:`~pyro_rationale.prediction.information`); `None` in runs of older versions.
     """
 
     document: Document
@@ -117,6 +120,7 @@ class Prediction:
     contributions: Contributions | None = None
     answers: tuple[Answer, ...] = ()
     probability: float | None = None
+    information: tuple[float, ...] | None = None
 
     @property
     def is_foreign(self) -> bool:
@@ -214,6 +218,7 @@ def joined(document: Document, parts: Sequence[Prediction]) -> Prediction:
         predictive=predictive,
         aspects=tuple(parts),
         answers=tuple(answer for part in parts for answer in part.answers),
+        information=None if first.information is None else own("information"),
     )
 
 
@@ -267,8 +272,10 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     mixture = predictive_mixture(fitted, reading)
     classes = label_sets(fitted, averaged, options) if mixture is None else None
     ends = None if mixture is None else interval_bounds(fitted, mixture, options).tolist()
-    sds = None if mixture is None else mixture.sd.tolist()
     averaged = fitted.task.clip(averaged)
+    unread = None if fitted.calibration is None else fitted.calibration.unread
+    wide = None if mixture is None else mixture.sd
+    nats = None if unread is None else information(fitted.task, unread, averaged, wide)
     every = np.arange(len(documents))
     predicted = averaged if options.predict == "average" else shown[draws.places[1], every]
     parts: list[Contributions | None] = [None] * len(documents)
@@ -295,7 +302,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 expected=tuple(values[index, b].tolist()),
                 averaged=tuple(averaged[b].tolist()),
                 predicted=tuple(predicted[b].tolist()),
-                sd=None if sds is None else tuple(sds[b]),
+                sd=None if wide is None else tuple(wide[b].tolist()),
                 interval=None if ends is None else tuple((low, high) for low, high in ends[b]),
                 classes=None if classes is None else classes[b],
                 alternatives=_alternatives(own, log_q[:, b], weights[:, b], shown[:, b], options.alternatives),
@@ -304,6 +311,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 contributions=parts[b],
                 answers=answers_of(fitted, document, asked, options.samples, options.seed),
                 probability=float(probabilities[b]) if words else None,
+                information=None if nats is None else tuple(nats[b].tolist()),
             )
         )
     return predictions

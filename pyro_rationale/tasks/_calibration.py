@@ -295,6 +295,8 @@ class Calibration:
         temperature: of the averaged probabilities of classes; 1 leaves them as they are.
         decision: the rule that names classes; `None` where none was asked for, and the most probable one is named.
         base: mean prediction of the texts, `W` numbers: what there is to say without a word. `None` in older runs.
+        unread: of each target the mean and standard deviation of the texts' ratings, or the shares of their classes:
+            what there is to say of a text that was not read. `None` in older runs, and of too few texts.
     """
 
     scores: tuple[tuple[float, ...], ...]
@@ -302,6 +304,7 @@ class Calibration:
     temperature: float = 1.0
     decision: Decision | None = None
     base: tuple[float, ...] | None = None
+    unread: tuple[tuple[float, ...], ...] | None = None
 
     def quantiles(self, level: float) -> Numbers:
         """Conformal quantile of each target, `(D,)`; infinite where texts are too few.
@@ -313,11 +316,12 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        scores = [[float(f"{score:.{DIGITS}g}") for score in target] for target in self.scores]
+        scores = list(map(_rounded, self.scores))
         noise = None if self.noise is None else self.noise.to_dict()
         rule = {} if self.decision is None else {"decision": self.decision.to_dict()}
-        base = {} if self.base is None else {"base": [float(f"{value:.{DIGITS}g}") for value in self.base]}
-        return {"scores": scores, "noise": noise, "temperature": self.temperature, **rule, **base}
+        base = {} if self.base is None else {"base": _rounded(self.base)}
+        unread = {} if self.unread is None else {"unread": list(map(list, self.unread))}
+        return {"scores": scores, "noise": noise, "temperature": self.temperature, **rule, **base, **unread}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], targets: int) -> Calibration:
@@ -346,7 +350,19 @@ class Calibration:
         base = None if values.get("base") is None else tuple(map(float, values["base"]))
         if base is not None and not all(map(math.isfinite, base)):
             raise ValueError("expected finite mean predictions")
-        return cls(scores, noise, temperature, decision, base)
+        unread = None
+        if values.get("unread") is not None:
+            unread = tuple(tuple(map(float, target)) for target in values["unread"])
+            if len(unread) != targets or not all(target and math.isfinite(sum(target)) for target in unread):
+                raise ValueError(f"expected finite figures of unread texts, for {targets} targets")
+            if min(target[-1] for target in unread) <= 0.0:
+                raise ValueError("expected figures of unread texts above 0")
+        return cls(scores, noise, temperature, decision, base, unread)
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    """Numbers as a run folder stores them."""
+    return [float(f"{value:.{DIGITS}g}") for value in values]
 
 
 def conformal_scores(errors: Numbers) -> tuple[tuple[float, ...], ...]:

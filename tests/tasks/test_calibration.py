@@ -132,7 +132,9 @@ def test_a_calibration_is_stored() -> None:
     assert again.noise is not None
     assert made.noise is not None
     assert np.array_equal(again.noise(read), made.noise(read))
-    assert (again.temperature, again.base) == (1.5, (2.75,))
+    assert (again.temperature, again.base, again.unread) == (1.5, (2.75,), None)
+    unread = replace(made, unread=((10 / 3, 1.25),))
+    assert Calibration.from_dict(unread.to_dict(), 1).unread == ((10 / 3, 1.25),)  # every digit
     assert Calibration.from_dict(made.to_dict() | {"base": None}, 1).base is None  # of an older version
     assert again.quantiles(0.9) == pytest.approx(made.quantiles(0.9), rel=1e-5)
 
@@ -144,6 +146,9 @@ def test_a_calibration_is_stored() -> None:
         {"scores": [[1.0, float("nan")]]},
         {"temperature": 0.0},
         {"base": [float("inf")]},
+        {"unread": [[3.0, float("nan")]]},
+        {"unread": [[3.0, 0.0]]},
+        {"unread": []},
         {"noise": {"features": ["moon"]}},
         {"noise": {"features": []}},
     ],
