@@ -135,7 +135,10 @@ _GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2")
 _AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is given
 _PATIENCE = 6  # epochs, at least
 _ONE_UNIT = 1.2  # clauses, or sentences, kept on average, at least
-_FEW_WORDS = 2.5  # words kept on average, at least: one of a question of eight says little
+# Words kept of a median text, at least, but no larger share than the second: three words of a tweet are beside its
+# phrases. A question is about fewer.
+_FEW_WORDS, _LARGEST = 5.0, 0.4
+_FEW_WORDS_OF_PAIRS, _LARGEST_OF_PAIRS = 2.5, 0.5
 _ALWAYS_SHOWN = ("rate", "nats", "max_words", "batch_size", "steps")
 _DECISIVE = ("pretrained", "vectors", "rate", "span", "steps")
 _MINILM = PACKAGES["minilm"]
@@ -210,10 +213,10 @@ def _rule_of(preset: str, corpus: Corpus | None) -> Rule:
 def _enough(rate: float, config: Config, corpus: Corpus) -> float:
     """This share, or the larger one of which a median text has a clause or sentence, or words that say something."""
     if config.whole_units:
-        least = _ONE_UNIT / median_units(corpus, config.unit)
-    else:
-        least = round(_FEW_WORDS / median_words(corpus), 2)
-    return min(max(rate, least), 0.5)
+        return min(max(rate, _ONE_UNIT / median_units(corpus, config.unit)), 0.5)
+    pairs = isinstance(corpus, PairCorpus)
+    few, largest = (_FEW_WORDS_OF_PAIRS, _LARGEST_OF_PAIRS) if pairs else (_FEW_WORDS, _LARGEST)
+    return min(max(rate, round(few / median_words(corpus), 2)), largest)
 
 
 def _for_similar(corpus: PairCorpus, rule: Rule) -> dict[str, Any]:
