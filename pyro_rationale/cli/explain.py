@@ -29,7 +29,7 @@ from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import device_option, options_from, rare_option, run_option
 from pyro_rationale.prediction.attribution import ATTRIBUTIONS
-from pyro_rationale.prediction.information import by_target, little_said
+from pyro_rationale.prediction.information import by_target, little_line, little_said
 from pyro_rationale.prediction.labels import in_percent, inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.text_spans import letter_of, snippets, visible
@@ -261,9 +261,8 @@ def described(prediction: Prediction | Document, task: Task, level: float, plain
         figure, gap, more = line.partition("  (")
         yield Hanging(figure + gap[:-1], gap[-1:] + more, style="bold")
     yield from map(Text, task.level_lines(prediction.predictive))
-    if little := little_said(by_target(task, prediction.information)):
-        names = ", ".join(little)
-        yield Hanging("", f"these words say little about {names}: not much more is known than without reading")
+    if little := little_line(little_said(by_target(task, prediction.information))):
+        yield Hanging("", little)
     kept = sum(prediction.kept)
     percent = 100 * kept / max(words, 1)
     digits = 0 if percent >= 1 or not kept else 1

@@ -14,7 +14,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.answers import Answer
 from pyro_rationale.prediction.decoding import Mask
-from pyro_rationale.prediction.information import by_target, little_said
+from pyro_rationale.prediction.information import by_target, little_said, say_little
 from pyro_rationale.prediction.labels import in_percent, inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions
 from pyro_rationale.prediction.predictor import Prediction, predict
@@ -128,8 +128,8 @@ class Explanation:
         """The prediction in a line, what the words say little about, and how many are known where those are few."""
         few = 2 * self.known < len(self.tokens)
         doubt = f"; not to be relied on: only {self.known} of {len(self.tokens)} words known"
-        little = ", ".join(little_said(self.information))
-        return f"{self._predicted()}{little and f'; these words say little about {little}'}{doubt * few}"
+        little = say_little(little_said(self.information))
+        return f"{self._predicted()}{little and f'; {little}'}{doubt * few}"
 
     def _predicted(self) -> str:
         if self.probabilities is not None:

@@ -91,3 +91,21 @@ def by_target(task: Task, nats: Sequence[float] | None) -> dict[str, float]:
 def little_said(nats: Mapping[str, float]) -> list[str]:
     """Names of the targets that the kept words say little about, from :func:`by_target`."""
     return [name for name, gained in nats.items() if gained < LITTLE]
+
+
+def say_little(names: Sequence[str]) -> str:
+    """The clause about targets that the kept words say little about; empty where there is none.
+
+    Args:
+        names: from :func:`little_said`.
+    """
+    return f"these words say little about {', '.join(names)}" if names else ""
+
+
+def little_line(names: Sequence[str]) -> str:
+    """The line that readers get about such targets, in a terminal and on pages; empty where there is none.
+
+    Args:
+        names: from :func:`little_said`; of pages, whose scripts fill in the names, a placeholder.
+    """
+    return f"{say_little(names)}: not much more is known than without reading" if names else ""

@@ -12,6 +12,7 @@ from pyro_rationale import __version__
 from pyro_rationale.errors import harmless
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.optional import optional
+from pyro_rationale.prediction.information import LITTLE, little_line
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.reporting.html.render import base_style
 from pyro_rationale.serving.limits import Application, Guard, RateLimit
@@ -105,6 +106,9 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
         set: list[str] | None = Field(description="classes that hold the true one with probability `level`")
         from_rationale: float | str = Field(description="the prediction from the kept words alone")
         from_rationale_probability: float | None = Field(description="of the class in `from_rationale`")
+        information: float | None = Field(
+            description="nats that the kept words add to what is said of an unread text; null in runs of older versions"
+        )
         inclusion: list[float] = Field(description="probability under the guide that each word is kept")
         kept: list[bool] = Field(description="the most probable rationale")
         unit: str = Field(description="of the effects of spans")
@@ -122,7 +126,8 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
         level: float
         targets: list[TargetPrediction]
 
-    page = page_of("index.html.j2", facts=harmless_facts(facts), most=most, level=options.level)
+    told = {"little": little_line(["{names}"]), "least": LITTLE}  # the page's script puts the names in
+    page = page_of("index.html.j2", facts=harmless_facts(facts), most=most, level=options.level, **told)
     app = bare_app(str(facts["run"]), queue, page, ("style.css", "shared.js", "script.js"), most)
 
     @app.get("/api/model")

@@ -113,6 +113,7 @@ def _targets(document: Document, read: list[int], reading: Prediction, task: Tas
                 "set": entry.get("set"),
                 "from_rationale": _said(entry["rationale"]),
                 "from_rationale_probability": _chance(entry["rationale"]),
+                "information": None if reading.information is None else round(reading.information[number], 6),
                 "inclusion": _spread(document, read, [round(p, 4) for p in part.inclusion], 0.0),
                 "kept": _spread(document, read, part.kept, False),
                 "unit": units[number],

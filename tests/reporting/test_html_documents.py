@@ -10,7 +10,7 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import harmless
 from pyro_rationale.reporting.html import render
 from pyro_rationale.reporting.html.charts import prediction_charts
-from pyro_rationale.reporting.html.payload import effect_lines, pack, pieces, runs, short, signed
+from pyro_rationale.reporting.html.payload import effect_lines, little_lines, pack, pieces, runs, short, signed
 from tests.support.report_pages import BINARY, CLASSES, NASTY, RATING, contents, parse, read, speaking
 
 
@@ -100,6 +100,27 @@ def test_targets_have_rationales_of_their_own() -> None:
     marked = [(p.text, p.letters, p.classes) for p in pieces(other, RATING) if p.kept]
     assert marked == [("good", "A", "k t0 g"), ("and", "B", "s1 k t1 g"), ("ugly", "AB", "s2 k tt")]
     assert [p.classes for p in pieces(other, spec) if p.text.strip() == "bad"] == ["g"]  # no shade without a letter
+
+
+def test_targets_that_the_kept_words_say_little_about_are_named() -> None:
+    """In one line, or one for each target that has words of its own; nothing in runs of older versions."""
+    spec = replace(RATING, names=("taste", "look & feel"), ranges=RATING.ranges * 2)
+    one = read("good bad and ugly")
+    two = replace(one, values=(2.5, 3.0), predicted=(2.5, 3.0), interval=((1.0, 4.0),) * 2)
+    two = replace(two, document=replace(one.document, targets=(3.0, 1.0)), information=(0.0, 0.099))
+    own = replace(two, aspects=(two, two))
+    more = ": not much more is known than without reading"
+    assert pack(two)["l"] == pack(own)["l"] == [0, 1]
+    assert little_lines(two, spec) == [f"these words say little about taste, look & feel{more}"]
+    assert little_lines(own, spec) == [f"these words say little about {name}{more}" for name in spec.names]
+    assert pack(replace(two, information=(0.1, 0.099)))["l"] == [1]
+    page = parse(render(replace(contents(), spec=spec, documents=(two,), sections=())))
+    assert [e.text for e in page.all("p") if e.attributes.get("class") == "little"] == little_lines(two, spec)
+    assert page.data()["little"] == f"these words say little about {{names}}{more}"
+    for told in (None, (0.1, 2.0)):
+        silent = replace(own, information=told)
+        assert "l" not in pack(silent)
+        assert little_lines(silent, spec) == []
 
 
 def test_a_long_tail_that_was_not_read_is_cut() -> None:

@@ -40,7 +40,9 @@ def aspects() -> ReportContext:
         union = tuple(a or b for a, b in zip(parts[0].kept, parts[1].kept, strict=True))
         both = replace(parts[0], values=(2.5, 3.0), predicted=(2.5, 3.0), interval=((1.0, 4.0),) * 2, kept=union)
         document = replace(both.document, targets=(3.0, 1.0), aspect=None)
-        documents.append(replace(both, document=document, contributions=None, alternatives=(), aspects=parts))
+        said = (0.5, 0.01 if number == 0 else 0.5)
+        both = replace(both, document=document, contributions=None, alternatives=(), information=said)
+        documents.append(replace(both, aspects=parts))
     return replace(contents(*TEXTS), spec=spec, documents=tuple(documents))
 
 
@@ -191,6 +193,26 @@ def test_words_of_two_targets_carry_letters(page: Page, written: Path) -> None:
     marks = page.locator("#list article").first.locator("mark.k")
     letters = [mark.get_attribute("data-letters") for mark in marks.all()]
     assert [letter for letter in letters if letter] == ["A", "B", "A", "B"]
+
+
+def test_texts_whose_words_say_little_are_told_apart(page: Page, written: Path, tmp_path: Path) -> None:
+    """Below the target that they say little about, or in one line about all of them; `$&` in a name is itself."""
+    page.goto(f"file://{written / 'aspects.html'}")
+    said = "these words say little about look: not much more is known than without reading"
+    assert page.locator("#list .little").all_inner_texts() == [said]
+    assert page.locator("#list article").first.locator(".about-target").nth(1).locator(".little").count() == 1
+    context = aspects()
+    spec = replace(context.spec, names=("taste", "$& <b>" + "x" * 80))
+    shared = [replace(one, aspects=(), information=(0.0, 0.0)) for one in context.documents[:3]]
+    documents = (shared[0], replace(shared[1], information=(0.5, 0.5)), replace(shared[2], information=None))
+    write_report(tmp_path / "page.html", replace(context, spec=spec, documents=documents, phrases=()))
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        page.set_viewport_size(PHONE)
+        page.goto(f"file://{tmp_path / 'page.html'}")
+        assert page.locator("#list .little").all_inner_texts() == [said.replace("look", ", ".join(spec.names))]
+        assert not too_wide(page)
+        assert not violations(page, "color-contrast")
 
 
 def test_the_marks_of_one_target_can_be_shown(page: Page, written: Path) -> None:

@@ -212,6 +212,26 @@ def test_words_of_each_target(page: Page, two_aspects: Any) -> None:  # noqa: F8
         is_sound(page)
 
 
+def test_targets_that_the_words_say_little_about_are_named(page: Page, two_aspects: Any) -> None:  # noqa: F811
+    """Below each where targets have words of their own, else in one line; nothing of runs of older versions."""
+    with served(two_aspects) as place:
+        page.goto(place)
+        write(page, "the bad maybe the good")
+        until(page, "MODEL !== null")
+        assert page.locator(".little").count() == 0
+        more = ": not much more is known than without reading"
+        for nats, names in ((0.1, []), (0.099, ["<staff>", "food"])):
+            page.evaluate("x => { for (const t of state.answer.targets) t.information = x; show(); }", nats)
+            said = [f"these words say little about {name}{more}" for name in names]
+            assert page.locator(".target .little").all_inner_texts() == said
+        is_sound(page)
+        page.evaluate("MODEL.own_rationales = false, show()")
+        (line,) = page.locator("#predictions > .little").all_inner_texts()
+        assert line == f"these words say little about <staff>, food{more}"
+        assert page.locator(".target .little").count() == 0
+        is_sound(page)
+
+
 def test_classes_have_bars(page: Page) -> None:
     with served(fake("multiclass")) as place:
         page.goto(place)

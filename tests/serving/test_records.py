@@ -12,8 +12,9 @@ from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.serving.records import describe_model, least_effects, record_of, without_words
 from pyro_rationale.storage import to_json
-from pyro_rationale.tasks import TargetSpec
+from pyro_rationale.tasks import Calibration, TargetSpec
 from tests.prediction.test_aspect_faces import fitted as two_aspects  # noqa: F401
+from tests.prediction.test_calibration import calibrated
 from tests.prediction.test_predictor import VOCABULARY, fake, sigmoid
 
 OPTIONS = ExplainOptions(samples=50)
@@ -89,6 +90,21 @@ def test_each_target_has_words_of_its_own(two_aspects: Any) -> None:  # noqa: F8
     assert first["spans"][0]["effect"] == pytest.approx(-0.8, abs=1e-4)
     assert second["value"] > first["value"]
     assert [target["letter"] for target in describe_model(two_aspects)["targets"]] == ["A", "B"]
+
+
+def test_what_reading_adds_is_told_of_each_target(two_aspects: Any) -> None:  # noqa: F811
+    """In nats; runs of older versions do not know."""
+    run = calibrated()
+    (target,), (older,) = (answer(fitted, "good")["targets"] for fitted in (run, fake()))
+    (reading,) = predict(run, run.documents(["good"]), OPTIONS)
+    assert reading.information is not None
+    assert target["information"] == pytest.approx(reading.information[0], abs=1e-6)
+    assert older["information"] is None
+    two_aspects.calibration = Calibration(((), ()), unread=((3.0, 1.0), (2.0, 0.5)))
+    first, second = answer(two_aspects, "the the")["targets"]
+    (reading,) = predict(two_aspects, two_aspects.documents(["the the"]), OPTIONS)
+    assert reading.information is not None
+    assert [first["information"], second["information"]] == pytest.approx(reading.information, abs=1e-6)
 
 
 def test_a_text_of_which_no_word_is_left_has_no_prediction() -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import spans_of
 from pyro_rationale.errors import harmless
+from pyro_rationale.prediction.information import LITTLE, little_line
 from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.text_spans import letter_of, visible
 from pyro_rationale.reporting.console import format_value
@@ -56,10 +57,11 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     `i` id; `t` text; `o` gap before each word and its length, in UTF-16 units as scripts count; `p` inclusion in
     percent; `k` and `g` the kept and the gold words as [start, end) pairs in one flat list; `f` probability
     that the guide gives to just these, in words; `v` predictions; `w` those from the kept words alone, where they are
-    others; `y` truth; `n` interval ends, flat; `c` for each kept run, by target, what it adds, the change when it is
-    removed, and what it adds to nothing; `m` where targets have masks of their own, the kept words of each, their `c`,
-    `f` and `p`; `a` alternatives as [probability in words, log q, runs, values]; `u` number of characters that are
-    left out at the end. Unknown values are left out.
+    others; `l` numbers of the targets that the kept words say little about; `y` truth; `n` interval ends, flat; `c`
+    for each kept run, by target, what it adds, the change when it is removed, and what it adds to nothing; `m` where
+    targets have masks of their own, the kept words of each, their `c`, `f` and `p`; `a` alternatives as
+    [probability in words, log q, runs, values]; `u` number of characters that are left out at the end. Unknown values,
+    and an empty `l`, are left out.
     """
     document = prediction.document
     words = len(document.tokens)
@@ -79,6 +81,8 @@ def pack(prediction: Prediction) -> dict[str, Any]:
         packed["f"] = in_percent(prediction.probability)
     if prediction.values != prediction.predicted:
         packed["w"] = [number(v) for v in prediction.values]
+    if little := _little(prediction):
+        packed["l"] = little
     if document.gold is not None:
         packed["g"] = runs(document.gold)
     if document.targets and not all(math.isnan(y) for y in document.targets):
@@ -105,6 +109,22 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     if unread:
         packed["u"] = unread
     return packed
+
+
+def _little(prediction: Prediction) -> list[int]:
+    """Numbers of the targets that the kept words say little about."""
+    return [i for i, nats in enumerate(prediction.information or ()) if nats < LITTLE]
+
+
+def little_lines(prediction: Prediction, spec: TargetSpec) -> list[str]:
+    """What readers are told of targets that the kept words say little about.
+
+    Returns:
+        A line; one for each such target where targets have masks of their own; nothing where there is none.
+    """
+    names = [spec.names[i] for i in _little(prediction)]
+    groups = [[name] for name in names] if prediction.aspects else [names]
+    return [line for group in groups if (line := little_line(group))]
 
 
 def _changes(prediction: Prediction) -> list[list[list[float | int | None]]]:

@@ -17,6 +17,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from pyro_rationale.errors import harmless
+from pyro_rationale.prediction.information import little_line
 from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.text_spans import letter_of, snippets
 from pyro_rationale.reporting.effects import LEAST_LOG_ODDS, LEAST_SHARE, least_effects
@@ -26,6 +27,7 @@ from pyro_rationale.reporting.html.payload import (
     ASPECT_COLOURS,
     effect_lines,
     fragment,
+    little_lines,
     pack,
     percent,
     pieces,
@@ -65,6 +67,7 @@ def render(context: ReportContext) -> str:
         "level": level,
         "averaged": context.averaged,
         "least": least_effects(spec),
+        "little": little_line(["{names}"]),  # which the script puts in: the words stand in one place
         "own": any("m" in document for document in packed),
         "documents": packed,
         "phrases": {
@@ -162,6 +165,7 @@ def jinja_environment() -> Environment:
         "fragment": fragment,
         "number": short,
         "in_percent": in_percent,
+        "little_lines": little_lines,
         "percent": percent,
         "signed": signed,
         "pieces": pieces,

@@ -71,7 +71,7 @@ function show() {
   document.querySelector(".empty").hidden = some;
   for (const part of document.querySelectorAll(".result")) part.hidden = !state.answer?.words.length;
   byId("predictions").className = targets().length > 1 ? "several" : "";
-  byId("predictions").replaceChildren(...(some ? state.answer.targets.map(prediction) : []));
+  byId("predictions").replaceChildren(...targets().map(prediction), ...(own() ? [] : little(targets())));
   showChange();
   showTargets();
   showWords();
@@ -89,6 +89,16 @@ function heading(target, tag = "h3") {
 
 const letter = (place) => make("span", { class: `letter t${place % 6}` }, targets()[place].letter);
 
+const own = () => Boolean(MODEL?.own_rationales);
+
+// Of which targets the kept words say little; runs of older versions do not know.
+function little(some) {
+  const words = byId("predictions").dataset;
+  const names = some.filter((t) => t.information !== null && t.information < words.least).map((t) => t.name);
+  if (!names.length) return [];
+  return [make("p", { class: "note little" }, words.little.replace("{names}", () => names.join(", ")))];
+}
+
 function prediction(target, place) {
   const before = state.struck.size ? state.whole?.targets[place] : null;
   const value = target.label ?? number(target.value);
@@ -105,7 +115,7 @@ function prediction(target, place) {
   if (target.set?.length > 1) notes.push(`${sure} % set: ${target.set.join(", ")}`);
   notes.push(`${several ? "" : "from the "}marked words alone: ${said(target.from_rationale, target.from_rationale_probability)}`);
   if (target.probabilities && !several) part.append(shares(target.probabilities, Boolean(target.label)));
-  part.append(make("p", { class: "note" }, notes.join("; ")));
+  part.append(make("p", { class: "note" }, notes.join("; ")), ...(own() ? little([target]) : []));
   return part;
 }
 

@@ -31,6 +31,11 @@
   const signed = (value) => (value == null || value < 0 ? short(value) : `+${short(value)}`);
   const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
   const likely = (chance) => `probability ${chance.replace(" ", "\u00a0")}`;
+  const little = (targets) => {
+    if (!targets.length) return [];
+    const names = targets.map((target) => data.names[target]).join(", ");
+    return [make("p", { class: "little" }, data.little.replace("{names}", () => names))];
+  };
   const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
   function flags(runs, words) {
@@ -127,7 +132,8 @@
       const badge = doc.m ? [make("b", { class: `letter t${target % 8}` }, letter(target)), " "] : [];
       const name = data.names.length > 1 ? [make("p", { class: "target" }, ...badge, data.names[target])] : [];
       const list = spans.slice(target, target + 1);
-      return make("div", { class: "about-target" }, ...name, prediction(doc, target), ...list);
+      const doubt = little((doc.m && doc.l || []).filter((one) => one === target));
+      return make("div", { class: "about-target" }, ...name, prediction(doc, target), ...doubt, ...list);
     });
   }
   function prediction(doc, target) {
@@ -268,7 +274,7 @@
     const kept = counted(doc.k);
     const share = doc.p.length ? ` (${percent(kept / doc.p.length)})` : "";
     const same = doc.f == null ? "" : `; this rationale has ${likely(doc.f)}`;
-    const told = make("div", { class: "said-all" }, ...predictions(doc));
+    const told = make("div", { class: "said-all" }, ...predictions(doc), ...(doc.m ? [] : little(doc.l || [])));
     const card = make(
       "article",
       { class: doc.m ? "doc each" : "doc", "aria-labelledby": `doc-${i}` },
