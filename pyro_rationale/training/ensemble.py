@@ -136,7 +136,7 @@ def fit_ensemble(
             resume=(own / CONFIG).exists(),
             callbacks=[*opening, *callbacks],
             corpus=corpus,
-            vectors=done[0].vectors if done else None,
+            like=done[0] if done else None,
         )
         corpus = run.corpus
         config = run.fitted.config.changed(members=count)  # with what was chosen by the texts, for all members

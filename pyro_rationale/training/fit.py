@@ -9,7 +9,6 @@ import torch
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
-from pyro_rationale.data.vectors import WordVectors
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.callbacks._base import call
@@ -28,7 +27,7 @@ def fit_run(
     corpus: Corpus | None = None,
     start: Callable[[TrainingRun], None] | None = None,
     group: Group = SINGLE_PROCESS,
-    vectors: WordVectors | None = None,
+    like: TrainingRun | None = None,
 ) -> TrainingRun:
     """Train, choose the best weights and save them.
 
@@ -44,7 +43,7 @@ def fit_run(
         start: changes the untrained weights before the first step (a stress test starts from bad ones); it is not
             called when a checkpoint is resumed.
         group: see there.
-        vectors: see there.
+        like: see there.
 
     Returns:
         The finished run. A run that is already trained is not trained again.
@@ -55,7 +54,7 @@ def fit_run(
     torch.set_flush_denormal(True)
     if config.train.precision == "tf32":
         torch.set_float32_matmul_precision("high")
-    run = prepare_run(config, folder, resume, force, callbacks, corpus, group, vectors)
+    run = prepare_run(config, folder, resume, force, callbacks, corpus, group, like)
     if config.train.threads is None:
         call(run.callbacks, "on_preparation", "measuring which number of threads is fastest")
         run.choose_threads()

@@ -41,7 +41,7 @@ from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.nn.pretrained_folders import find_folder, use_copy
 from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.nn.word_vectors import find_vectors
-from pyro_rationale.run_files import COPY, METRICS, VOCABULARY, check_pretrained, read_config
+from pyro_rationale.run_files import COPY, METRICS, check_pretrained, read_config
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
@@ -74,6 +74,7 @@ from pyro_rationale.training.run_folder import (
     has_checkpoint,
     is_finished,
     start_run,
+    stored_vocabulary,
 )
 from pyro_rationale.training.trainer import Trainer
 
@@ -86,7 +87,7 @@ def prepare_run(
     callbacks: Sequence[Callback] = (),
     corpus: Corpus | None = None,
     group: Group = SINGLE_PROCESS,
-    vectors: WordVectors | None = None,
+    like: TrainingRun | None = None,
 ) -> TrainingRun:
     """Read the data, build everything, open the run folder.
 
@@ -99,7 +100,8 @@ def prepare_run(
         callbacks: called after those of every fit and those that `--log` and `--callback` name.
         corpus: documents in memory, instead of those that `config.data` names.
         group: the processes that make this fit; only the main one knows the folder.
-        vectors: of the words, instead of those that `--vectors` names; a resumed fit has them in its checkpoint.
+        like: a fit of the same texts and options, whose vocabulary and word vectors are taken instead of those that
+            `--vectors` names; a resumed fit has its own in its folder.
 
     Raises:
         DataError: the corpus cannot be read, or not every process reads the same.
@@ -120,7 +122,7 @@ def prepare_run(
     config = group.broadcast(lambda: resolve(given, texts))
     options, spec = config.train, corpus.spec
     resumed = folder if resume else None
-    vocabulary, vectors = _words_of(config, corpus, vectors, resumed, typed, called, group)
+    vocabulary, vectors = _words_of(config, corpus, like, resumed, typed, called, group)
     matrix = None if vectors is None else vectors.matrix
     weighting = Weighting.of(options.class_weight, spec, corpus.train)
     task_of(spec).check_decide(options.decide)
@@ -237,7 +239,7 @@ def _as_read(corpus: Corpus, config: Config) -> Corpus:
 def _words_of(
     config: Config,
     corpus: Corpus,
-    vectors: WordVectors | None,
+    like: TrainingRun | None,
     resumed: Path | None,
     typed: set[str] | None,
     called: Sequence[Callback],
@@ -248,7 +250,7 @@ def _words_of(
     Args:
         config: with all options chosen.
         corpus: the texts.
-        vectors: that were given, instead of those that the options name.
+        like: a fit that has them already.
         resumed: folder of the run to resume, which has its vectors in the checkpoint.
         typed: of a run to resume, the options that are set anew.
         called: callbacks, told what is loaded.
@@ -257,16 +259,19 @@ def _words_of(
     options, source = config.model, config.model.vectors
 
     def words() -> Vocabulary:
-        if resumed is not None and vectors is None and (resumed / VOCABULARY).exists():
-            return Vocabulary.load(resumed / VOCABULARY)  # a package whose words it holds may be gone
-        return build_vocabulary(options, corpus.train)
+        if like is not None:
+            own = like.fitted.vocabulary
+            return Vocabulary(own.words[2:], own.excluded)
+        # What the words of a run to resume are from may be gone.
+        stored = None if resumed is None else stored_vocabulary(resumed, config, corpus)
+        return stored or build_vocabulary(options, corpus.train)
 
     vocabulary = group.broadcast(words)
     if len(vocabulary) == len(Vocabulary(())) < options.vocabulary:
         raise DataError(f"{corpus.name}: no word occurs {options.min_count} times in training texts; lower --min-count")
     if config.exclusion:
         vocabulary.excluded = Exclusion.of(config.exclusion)
-    found = vectors
+    found = None if like is None else like.vectors
     if source and resumed is not None and found is None:
         found = group.broadcast(lambda: stored_vectors(resumed, source))
     if loaded := [*filter(None, (options.pretrained, source if found is None else None))]:

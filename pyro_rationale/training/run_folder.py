@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pyro_rationale.config import Config
-from pyro_rationale.data.row_digests import DOCUMENT_WEIGHTS
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.row_digests import DOCUMENT_WEIGHTS, row_digests
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import FittedModel
@@ -235,7 +236,7 @@ def differing_options(one: Config, other: Config) -> Iterator[tuple[str, Any, An
     """Name and both values of each option that differs; a default that is given by its value is no difference.
 
     Neither is the tokenizer of version 0.2 where that of today is asked for: they cut plain texts alike, and
-    :func:`check_same_corpus` finds out where they do not.
+    :func:`stored_vocabulary` finds out where they do not.
     """
     for part, values in other.to_dict().items():
         for name, value in values.items():
@@ -244,6 +245,33 @@ def differing_options(one: Config, other: Config) -> Iterator[tuple[str, Any, An
                 value, known = getattr(other, name), getattr(one, name)
             if value != known and (name, known, value) != ("tokenizer", "words", "unicode"):
                 yield name, known, value
+
+
+def stored_vocabulary(folder: Path, config: Config, corpus: Corpus) -> Vocabulary | None:
+    """The vocabulary of a run to resume; behind the frequent words of its texts it may hold those of a list.
+
+    Args:
+        folder: the run folder.
+        config: of the run.
+        corpus: its texts.
+
+    Returns:
+        `None` where there is none yet, or one of other texts of which nothing is trained.
+
+    Raises:
+        RunError: the run was trained on other texts, or texts cut into other words.
+    """
+    if not (folder / VOCABULARY).exists():
+        return None
+    stored = Vocabulary.load(folder / VOCABULARY)
+    frequent = Vocabulary.build(corpus.train, config.model.min_count, config.model.vocabulary).words
+    if stored.words[: len(frequent)] == frequent:
+        return stored
+    if has_checkpoint(folder):
+        data = config.data.data
+        check_rows(folder, row_digests(corpus), data)  # which says of which split
+        raise RunError(f"{folder}: {data} has changed since; restore it, or fit again with --force")
+    return None
 
 
 def check_same_corpus(fitted: FittedModel, folder: Path) -> None:

@@ -55,6 +55,16 @@ def test_a_run_of_version_0_2_goes_on_with_its_tokenizer(tmp_path: Path) -> None
         fit_small(tmp_path / "run", resume=True, **options)
 
 
+def test_texts_cut_into_as_many_other_words_are_refused(tmp_path: Path) -> None:
+    rows = [f"the \ufb01ne soup no. {i},{i % 5}" for i in range(60)]
+    data = str(table(tmp_path / "t.csv", "text,rating", rows))
+    options: dict[str, Any] = {"data": data, "target_column": ("rating",)}
+    with pytest.raises(KeyboardInterrupt):
+        fit_small(tmp_path / "run", Break(steps=4), tokenizer="words", **options)
+    with pytest.raises(RunError, match=r"run: .*t\.csv has changed since; restore it, or fit again with --force"):
+        fit_small(tmp_path / "run", resume=True, **options)
+
+
 def test_the_learning_rate_may_change_on_the_way(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit_small(tmp_path, Break(steps=2))

@@ -92,14 +92,18 @@ def test_glove_may_be_uninstalled(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert differences(tmp_path / "whole", tmp_path / "cut") == []
 
 
-def test_members_that_have_not_begun_take_those_of_the_first(file: Path, tmp_path: Path) -> None:
-    config = small(vectors=str(file), members=2, documents=24, steps=4)
+@pytest.mark.parametrize("frozen", [True, False])
+def test_members_that_have_not_begun_take_those_of_the_first(file: Path, tmp_path: Path, frozen: bool) -> None:
+    """The words, too: those that frozen vectors make known are listed in the file."""
+    config = small(vectors=str(file), freeze_vectors=frozen, members=2, documents=24, steps=4)
     train_ensemble(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train_ensemble(config, tmp_path / "cut", callbacks=[Break(steps=2)])
     assert not (tmp_path / "cut" / "members" / "1").exists()
     file.unlink()
     train_ensemble(config, tmp_path / "cut", resume=True)
+    train_ensemble(config.changed(steps=6), tmp_path / "cut", resume=True)  # every member has begun
+    train_ensemble(config.changed(steps=6), tmp_path / "whole", resume=True)
     for name in ("0", "1"):
         assert differences(tmp_path / "whole" / "members" / name, tmp_path / "cut" / "members" / name) == []
 
