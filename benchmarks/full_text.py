@@ -22,8 +22,8 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.models import RationaleModel
+from pyro_rationale.nn.word_vectors import find_vectors
 from pyro_rationale.options import options_from
 from pyro_rationale.tasks import Task, task_of
 from pyro_rationale.training.auxiliary_losses import full_text_loss
@@ -58,7 +58,7 @@ def main(data: DataOptions, options: ModelOptions, train: TrainOptions) -> None:
     corpus = load_corpus(data)
     spec, task = corpus.spec, task_of(corpus.spec)
     vocabulary = build_vocabulary(options, corpus.train)
-    vectors = load_vectors(options.vectors, vocabulary).matrix if options.vectors else None
+    vectors = find_vectors(options.vectors, vocabulary).matrix if options.vectors else None
     centre, spread = target_summary(corpus.train, spec)
     model = build_model(config, spec, len(vocabulary), vectors, centre, spread)
     parameters = [p for p in model.parameters() if p.requires_grad]

@@ -89,10 +89,13 @@ def _read_by_run(folder: Path) -> Iterator[tuple[str, Path, bool]]:
 
 
 def _paths(value: object) -> Iterator[Path]:
-    """The paths that a value may mean: itself, and what follows the name of a kind of corpus (`beer:FOLDER`)."""
+    """The paths that a value may mean: itself, `FOLDER` of `beer:FOLDER`, and the parts of `glove+FILE`."""
     if isinstance(value, (str, Path)) and str(value) not in ("", "-"):
         text = str(value)
-        for part in (text, text.partition(":")[2] if isinstance(value, str) else ""):
+        parts = [text]
+        if isinstance(value, str):
+            parts += [text.partition(":")[2], *(text.split("+") if "+" in text and not os.path.exists(text) else ())]
+        for part in parts:
             if part:
                 yield Path(os.path.expanduser(part))  # leaves the name of an unknown user, which is no error here
 

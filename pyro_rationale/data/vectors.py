@@ -88,7 +88,8 @@ def glove_words(count: int | None = None) -> list[str]:
 
 def sources_of(name: str) -> tuple[str, ...]:
     """The sources that `--vectors` names: those that a `+` joins, whose numbers stand side by side, or one."""
-    return (name,) if "+" not in name or user_path(name).exists() else tuple(name.split("+"))
+    parts = tuple(name.split("+"))
+    return (name,) if len(parts) == 1 or not all(parts) or user_path(name).exists() else parts
 
 
 def words_of(source: str | os.PathLike[str]) -> list[str]:

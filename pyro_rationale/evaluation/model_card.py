@@ -200,7 +200,7 @@ def _settings(
     if base:
         yield f"| pretrained | {_plain(base.get('name'))}, SHA-256 {_plain(base.get('sha256'))[:16]}... |"
     if model.vectors:
-        yield f"| word vectors | {_plain(Path(model.vectors).name)} |"
+        yield f"| word vectors | {_plain(' + '.join(Path(source).name for source in sources_of(model.vectors)))} |"
     unit = f"{config.unit}s"
     asked = {"rate": model.rate, "span": model.span} | (metrics.get("prior_asked") or {})
     if _is_number(asked["rate"]) and _is_number(asked["span"]):

@@ -106,7 +106,7 @@ def intervals(
 
 
 def standard_error(statistic: Statistic) -> float:
-    """Of a figure, by leaving out one document at a time (the jackknife; Efron and Tibshirani 1993, equation 11.5).
+    """Standard error of a figure, by leaving out each document in turn (jackknife; Efron and Tibshirani 1993, (11.5)).
 
     Returns:
         NaN where there are fewer than two documents.

@@ -77,7 +77,8 @@ def _beside(parts: Sequence[WordVectors], digest: str | None) -> WordVectors:
     known = torch.stack([part.known for part in parts])
     own = known | ~known.any(0)  # words that none of them knows keep the random vectors of each
     matrix = torch.cat([part.matrix * rows[:, None] for part, rows in zip(parts, own, strict=True)], 1)
-    familiar = next((part.familiar for part in parts if part.familiar is not None), None)
+    languages = [part.familiar for part in parts]  # where one is not known, the others may not be that of the texts
+    familiar = None if any(one is None for one in languages) else languages[0]
     count = max(len(matrix) - 2, 1)  # without padding and the unknown word
     return WordVectors(matrix, known.any(0), float(known.any(0).sum()) / count, familiar, digest)
 

@@ -66,7 +66,7 @@ class ModelOptions:
     freeze_vectors: bool = option(None, "keep the given word vectors as they are", planted=False, usual=True)
     vocabulary: int = option(None, "words known: the most frequent of training texts; behind them others that frozen "
                              "vectors know", above=0, planted=20000, usual=KNOWN_WORDS)
-    min_count: int = option(2, "a word seen less often in training is unknown", above=0)
+    min_count: int = option(2, "a word seen less often in training is unknown, unless frozen vectors know it", above=0)
     dropout: float = option(None, "dropout on word vectors and states", least=0, below=1,
                             expected="a share from 0 to below 1", planted=0.0, usual=0.2)
     rate: float = option(None, "prior: share of words kept; also what training steers to", above=0, below=1,

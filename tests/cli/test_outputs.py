@@ -73,6 +73,17 @@ def test_the_data_of_a_run_are_not_written_over_either(fitted: Path, refused: Re
     assert data.read_bytes() == before
 
 
+def test_word_vectors_of_a_run_are_not_written_over(place: Path, refused: Refused) -> None:
+    vectors, config = place / "vectors.json", place / "run" / "config.json"
+    vectors.write_text("good 1 2\n")
+    for source in (str(vectors), f"glove+{vectors}"):
+        values = json.loads(config.read_text())
+        values["config"]["model"]["vectors"] = source
+        config.write_text(json.dumps(values))
+        said = refused(evaluate, "--run", place / "run", "--json", vectors)
+        assert said.startswith(f"--json {vectors}: is the file that the run in {place / 'run'} was fitted on, and")
+
+
 def test_no_file_in_a_folder_of_data_is_written_over(place: Path, refused: Refused) -> None:
     (place / "texts").mkdir()
     path = shutil.copy(place / "more.csv", place / "texts" / "train.csv")

@@ -14,7 +14,7 @@ import torch
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
-from pyro_rationale.data.vectors import glove_words, load_vectors
+from pyro_rationale.data.vectors import glove_words, load_vectors, sources_of
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import DataError
 from pyro_rationale.optional import install_command
@@ -214,6 +214,15 @@ def test_a_large_file_is_never_held_in_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert vectors.known.sum() == 1
     assert peak < 2e6 < path.stat().st_size
+
+
+def test_sources_are_joined_by_a_sign_that_a_path_may_hold(tmp_path: Path) -> None:
+    path = str(written(tmp_path / "c++.txt", "good 1"))
+    assert sources_of("glove+minilm") == ("glove", "minilm")
+    for name in ("glove", path, "absent/c++.txt", "glove+", "+glove"):
+        assert sources_of(name) == (name,)
+    with pytest.raises(DataError, match=r"^glove\+: no such file"):
+        load_vectors("glove+", Vocabulary(("good",)))
 
 
 def test_the_package() -> None:

@@ -67,6 +67,10 @@ def test_a_card_names_no_folder_of_the_machine() -> None:
     assert "`a/'b'.csv`" in text
     assert "tuned layers are part of `model.safetensors`: Apache-2.0." in text
     assert "Not evaluated on test texts." in text
+    assert "word vectors" not in text
+    text = model_card("mine", small(vectors="glove+/home/me/own.txt"), SPEC, {}, {}, {})
+    assert "| word vectors | glove + own.txt |" in text
+    assert "Word vectors own.txt, of which those of the vocabulary are part of `model.safetensors`: not known." in text
 
 
 def test_old_runs_load_and_get_a_card(tmp_path: Path) -> None:

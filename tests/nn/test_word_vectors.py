@@ -81,6 +81,19 @@ def test_several_sources_stand_side_by_side(folder: Path, tmp_path: Path) -> Non
     assert digest_of(f"{folder}+{tmp_path / 'absent.txt'}") is None
 
 
+def test_the_language_of_several_sources_is_known_where_that_of_each_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside vectors of their own language, texts are read by English ones without a warning."""
+    monkeypatch.setattr(word_vectors, "_made", {})
+    monkeypatch.setattr(word_vectors, "PACKAGES", {str(folder): None})
+    (file := tmp_path / "german.txt").write_text("gut 1 2\n", encoding="utf-8")
+    words = Vocabulary(("gut", "good"))
+    assert find_vectors(folder, words).familiar is not None
+    assert find_vectors(f"{folder}+{folder}", words).familiar is not None
+    assert find_vectors(f"{folder}+{file}", words).familiar is None
+
+
 def test_words_that_the_transformer_cannot_spell_are_told_apart(folder: Path) -> None:
     found = transformer_vectors(str(folder), Vocabulary((*WORDS, "\u2603", "\u2602\u2602")))
     assert found.known.tolist() == [False, False] + [True] * len(WORDS) + [False] * 2
