@@ -363,7 +363,7 @@ class _Explainer:
         )
 
     def _answered(self, document: Document, answer: Answer) -> AnswerRationale:
-        """What would speak for an answer."""
+        """The rationale that would speak for an answer, and what is predicted from it."""
         return AnswerRationale(
             answer.target,
             self.labels[int(answer.value)] if self.labels else answer.value,

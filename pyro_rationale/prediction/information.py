@@ -28,7 +28,7 @@ Unread = tuple[tuple[float, ...], ...]
 
 
 def unread_of(task: Task, targets: Numbers, weights: Numbers | None = None) -> Unread | None:
-    """What is said of a text that was not read: of each rating its mean and standard deviation, of classes the shares.
+    """Figures to say of a text that was not read: mean and standard deviation of each rating, or the shares of classes.
 
     Args:
         task: what is predicted.

@@ -118,7 +118,7 @@ def test_eraser_records_are_of_rows_that_can_be_used(call: Run, faulty: Path, tm
 
 
 def test_lines_that_are_no_text_are_passed_over(call: Run, ratings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a pipe nothing can be known beforehand: without the option, one such line ends a long run."""
+    """Nothing can be known of a pipe beforehand: without the option, one such line ends a long run."""
     for option in ((), ("--skip-bad-rows",)):
         stream = io.BytesIO(b"a lovely look\n\xff\nan odd smell\n")
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream))

@@ -229,7 +229,7 @@ def test_a_missing_matplotlib_is_named(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_curve_knows_the_error_of_perfect_probabilities() -> None:
-    """Of many words in each bin, and of a bin of one word, by hand."""
+    """By hand, for many words in each bin, and for a bin of one word."""
     low, high, sure = np.array([0.4, 0.9]), np.array([0.6, 1.0]), np.array([0.5, 0.98])
     curve = c.Curve(low, high, np.array([100, 1]), sure, sure)
     assert curve.chance_ece == pytest.approx((np.sqrt(2 * 25 / np.pi) + 2 * 0.98 * 0.02) / 101)

@@ -77,7 +77,7 @@ def test_training_does_not_know_evaluation() -> None:
 def test_a_fit_is_judged_by_its_share_and_the_error_of_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, annealed: int | None, event: str, ended: bool
 ) -> None:
-    """What was on its way when training ended, or had collapsed, is not judged by what it keeps."""
+    """Masks that were on their way when training ended, or had collapsed, are not judged by the words they keep."""
     given: list[tuple[Any, ...]] = []
 
     def judged(*words: Any) -> tuple[str, ...]:

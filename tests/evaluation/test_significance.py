@@ -64,7 +64,7 @@ def test_the_standard_error_is_how_far_figures_of_other_documents_lie_apart() ->
     rng = np.random.default_rng(3)
 
     def share() -> Statistic:
-        """Of words kept in 40 texts, which are longer and kept more of in part."""
+        """The share of words kept in 40 texts of several lengths, some of which keep more than others."""
         words = rng.integers(20, 80, 40)
         return quotient(rng.binomial(words, np.where(rng.random(40) < 0.3, 0.4, 0.1)), words)
 

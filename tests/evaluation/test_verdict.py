@@ -126,7 +126,7 @@ def test_far_less_than_the_requested_share_is_a_failure() -> None:
 
 
 def test_a_share_of_few_texts_may_miss_by_its_sampling_error() -> None:
-    """Of 29 texts 18.6 % give or take 0.9 points may be a fifth over 15 %; of many texts, or far over, they are not."""
+    """18.6 % of 29 texts, give or take 0.9 points, may be 18 %, a fifth over 15 %; of many texts it may not."""
     ended = Course(meet=True, ended=True)
     assert failures(0, 0.15, 0.186, "", ended, 0.009) == ()
     assert failures(0, 0.15, 0.179, "", ended) == ()

@@ -1,4 +1,4 @@
-"""What reading adds to what is said of a text that was not read: by hand, on simulated texts, and where it is shown."""
+"""The nats that reading a text adds to what is said without: by hand, on simulated texts, and where they are shown."""
 
 from __future__ import annotations
 

