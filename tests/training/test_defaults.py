@@ -171,6 +171,8 @@ def test_long_texts_are_read_by_richer_vectors(installed: bool, words: int, vect
     assert resolve(real(preset="fast"), texts).model.vectors == (vectors if installed else None)
     assert resolve(real(vectors="glove"), texts).model.vectors == "glove"
     assert resolve(real(preset="paper"), texts).model.vectors == ("glove" if installed else None)
+    pairs = resolve(real(task="ranking"), planted_pairs(words=words)).model
+    assert pairs.vectors == (vectors if installed else None)
 
 
 def test_vectors_without_glove_and_of_a_given_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
