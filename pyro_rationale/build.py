@@ -221,7 +221,7 @@ def build_vocabulary(options: ModelOptions, documents: Sequence[Document]) -> Vo
     The frequent words of these texts come first. Where networks keep the vectors that they are given, words follow
     whose vectors need no training: rarer ones of these texts, by falling count, then those that the source of the
     vectors lists first, which texts to come will have. Of new film snippets, 7 % of the words are not among the
-    frequent ones of 8,500 others; 2 % are unknown to 40,000 words in all.
+    frequent ones of 8,500 others; 2 % are unknown to 30,000 words in all.
 
     Args:
         options: how often a frequent word occurs, how many words there are at most, and where their vectors are from.
