@@ -21,7 +21,7 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.run_files import CHECKPOINT, EPOCHS
 from pyro_rationale.storage import read_tensors, to_json, write_bytes, write_tensors
 from pyro_rationale.training.callbacks._base import Callback, call
-from pyro_rationale.training.checkpoint import Metadata, vector_state
+from pyro_rationale.training.checkpoint import Metadata, vector_state, with_vectors, without_vectors
 from pyro_rationale.training.distributed import Group
 from pyro_rationale.training.history import EpochRecord, epoch_record
 from pyro_rationale.training.laplace import fit_last_layer
@@ -198,11 +198,12 @@ class TrainingRun:
         state, facts = self.trainer.state()
         tensors, selection = self.selection.state()
         vectors, kept = vector_state(self.vectors)
-        tensors |= {f"now.{k}": v for k, v in state.items()} | vectors
+        tensors, again = without_vectors(tensors | {f"now.{k}": v for k, v in state.items()}, self.vectors)
         history = [asdict(record) for record in self.history]
         metadata = {"trainer": facts, "watch": selection, "history": history, "seconds": self.seconds}
         metadata |= {"threads": self.threads, "memorization": self.memorization.streak} | kept
-        write_tensors(self.folder / CHECKPOINT, tensors, metadata, listed=True)
+        metadata |= {"vectors_again": again} if again else {}
+        write_tensors(self.folder / CHECKPOINT, tensors | vectors, metadata, listed=True)
         self._write_history()
         self.tell("on_checkpoint")
 
@@ -221,6 +222,7 @@ class TrainingRun:
             self.history = [epoch_record(record) for record in facts["history"]]
             self.seconds, self.threads = float(facts["seconds"]), facts.get("threads")
             self.memorization.streak = int(facts.get("memorization", 0))
+            tensors = with_vectors(tensors, facts.get("vectors_again", ()))
             self.selection.restore(tensors, facts["watch"])
             self.trainer.restore({k[4:]: v for k, v in tensors.items() if k.startswith("now.")}, facts["trainer"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as problem:

@@ -47,6 +47,9 @@ def test_a_file_that_is_gone_is_not_missed(file: Path, tmp_path: Path, frozen: b
     assert run.vectors is not None
     assert again.vectors.matrix.equal(run.vectors.matrix)
     assert again.vectors.coverage == run.vectors.coverage > 0
+    kept, _ = read_tensors(tmp_path / "cut" / "checkpoint.safetensors")
+    matrices = sum(value.shape == run.vectors.matrix.shape for name, value in kept.items() if "adam" not in name)
+    assert matrices == 1 if frozen else matrices > 1  # the same numbers are not stored again with every state
     read, _ = read_tensors(tmp_path / "cut" / "reader.safetensors")
     assert all(value.equal(read[name]) for name, value in reader.model.state_dict().items())
     with pytest.raises(DataError, match=r"vectors\.txt"):
