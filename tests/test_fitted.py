@@ -70,7 +70,7 @@ def test_labels_are_explained(run: TrainingRun, names: tuple[str, ...], monkeypa
     (one,) = run.fitted.predict("good beer", samples=4)
     values = (0.9, 0.2)[: len(names)]
     labelled = replace(one, values=values, expected=values, averaged=values, predicted=values)
-    labelled = replace(labelled, interval=None, sd=None, alternatives=())
+    labelled = replace(labelled, interval=None, sd=None, alternatives=(), information=None)
     monkeypatch.setattr("pyro_rationale.prediction.explanation.predict", lambda *arguments: iter([labelled]))
     fitted = replace(run.fitted, spec=spec)
     (explanation,) = explain(fitted, [one.document])

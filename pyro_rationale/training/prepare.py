@@ -257,6 +257,8 @@ def _words_of(
         group: the processes; the main one reads files for all.
     """
     options, source = config.model, config.model.vectors
+    if options.pretrained is not None:
+        find_folder(options.pretrained)  # before vectors of its words are looked for
 
     def words() -> Vocabulary:
         if like is not None:
@@ -277,8 +279,6 @@ def _words_of(
     if loaded := [*filter(None, (options.pretrained, source if found is None else None))]:
         call(called, "on_preparation", f"loading {' and '.join(loaded)}")
     vocabulary = open_if_needed(config, vocabulary)
-    if options.pretrained is not None:
-        find_folder(options.pretrained)  # before vectors of its words are looked for
     if source and found is None:
         # A run folder from elsewhere decides on no cache.
         cache = config.data.cache if typed is None or "cache" in typed else None
