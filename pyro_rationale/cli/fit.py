@@ -178,7 +178,7 @@ def fit_and_show(
             console.say(f"\nInterrupted. {way if begun else 'Nothing was written.'}", whole=True)
             raise
     bar.ended(finished)
-    show_metrics(console, metrics, config.unit, judged_by_class(config), verbose)
+    show_metrics(console, metrics, config, verbose)
     pairs = finished.fitted.task.of_pairs
     if pairs and "baselines" in given() and baselines:
         console.say("--baselines: pairs of texts have random order and BM25; study rankers compares other methods")
@@ -253,7 +253,7 @@ def show_finished(console: Terminal, folder: Path, verbose: bool = False) -> int
 
     metrics, config = RunMetrics.load(folder), read_config(folder)[0]
     console.say(f"{folder} is finished already; --force fits it again")
-    show_metrics(console, metrics, config.unit, judged_by_class(config), verbose)
+    show_metrics(console, metrics, config, verbose)
     return FAILED if metrics.failures else 0
 
 
@@ -262,16 +262,13 @@ def judged_by_class(config: Config) -> bool:
     return config.train.class_weight != "none" or config.train.decides_by_f1
 
 
-def show_metrics(
-    console: Terminal, metrics: RunMetrics, unit: str, balanced: bool = False, verbose: bool = False
-) -> None:
+def show_metrics(console: Terminal, metrics: RunMetrics, config: Config, verbose: bool = False) -> None:
     """The test table and what stands beside it, with the noise floor, the prior and failures below.
 
     Args:
         console: to print on.
         metrics: of the run.
-        unit: of the masks, `word` or `sentence`.
-        balanced: whether classes had weights.
+        config: of the run.
         verbose: every figure, and the prior.
     """
     from pyro_rationale.evaluation.options import BASELINE_TITLES
@@ -285,6 +282,7 @@ def show_metrics(
     from pyro_rationale.reporting.prior_words import prior_line
     from pyro_rationale.tasks._decision import rule_lines
 
+    balanced = judged_by_class(config)
     console.print()
     members = f", {len(metrics.members)} members" if metrics.members else ""
     title = f"Test set ({metrics.data}, {metrics.guide}{members})"
@@ -311,9 +309,10 @@ def show_metrics(
             )
         elif not metrics.failures and (better := better_baseline(metrics.test, metrics.baselines, balanced)):
             name = BASELINE_TITLES.get(better[0], better[0])
+            base = ", --pretrained minilm" if config.model.pretrained is None else ""
             console.say(
                 f"{name}: predicts better ({better[1]}), so this model's evidence is "
-                "not all there is; more training texts, --pretrained minilm or a higher --rate bring it closer"
+                f"not all there is; more training texts{base} or a higher --rate bring it closer"
             )
         if not constant and (little := little_explained(metrics.test, metrics.baselines)):
             console.say(
@@ -329,7 +328,7 @@ def show_metrics(
         ratio = metrics.test["mse"] / metrics.noise_floor
         console.say(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")
     if verbose:
-        console.say(prior_line(metrics.prior, metrics.prior_asked, metrics.constraint, unit))
+        console.say(prior_line(metrics.prior, metrics.prior_asked, metrics.constraint, config.unit))
     for failure in metrics.failures:
         console.say(Text.assemble(("FAILED", "bold red"), f": {failure}"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -16,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pyro_rationale.cli.common import run_command
-from pyro_rationale.cli.fit import default_name, fit, free_folder
+from pyro_rationale.cli.fit import default_name, fit, free_folder, show_metrics
 from pyro_rationale.config import Config
 from pyro_rationale.data import CORPORA, Corpus, DataOptions, load_corpus
 from pyro_rationale.errors import FAILED, ConfigError
@@ -24,6 +25,7 @@ from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.reporting.plots.training import recorded_series
+from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.run_files import read_config
 from pyro_rationale.training.history import EpochRecord, read_history
 from pyro_rationale.training.run import TrainingRun
@@ -275,6 +277,20 @@ def test_word_vectors_say_their_coverage(tmp_path: Path) -> None:
     assert f"word vectors: {100 * share:.1f} % of" in output
     row = fitted.guide.generator.embedding.weight[fitted.vocabulary.encode(["the"])[0]]
     assert row.tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("pretrained", [None, "minilm"])
+def test_a_better_baseline_is_told_with_what_may_help(tmp_path: Path, pretrained: str | None) -> None:
+    """A transformer that the fit stands on already is no advice."""
+    run, metrics = fit_small(tmp_path / "run")
+    error = 0.1 * metrics.test["averaged_mse"]
+    better = replace(metrics, failures=(), baselines={"tfidf": {"mse": error}, "constant": {"mse": 1e6}})
+    told = io.StringIO()
+    config = run.fitted.config
+    config = replace(config, model=replace(config.model, pretrained=pretrained))
+    show_metrics(Terminal(file=told, width=400), better, config)
+    assert "tf-idf on all words: predicts better (squared error " in told.getvalue()
+    assert ("--pretrained minilm" in told.getvalue()) == (pretrained is None)
 
 
 def test_a_path_that_looks_like_markup(tmp_path: Path) -> None:
