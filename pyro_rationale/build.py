@@ -31,6 +31,7 @@ from pyro_rationale.nn.pretrained_folders import is_transformer
 from pyro_rationale.nn.whole_texts import WholeTexts
 from pyro_rationale.tasks import RankingLikelihood, TargetSpec, task_of
 
+TO_COME = 30  # words of a list per training text, at most: a transformer takes 2 ms to read each
 LONGER = 1.131  # default span over that of words kept at random: a coupling of about 0.4 nats per change
 
 
@@ -220,8 +221,8 @@ def build_vocabulary(options: ModelOptions, documents: Sequence[Document]) -> Vo
 
     The frequent words of these texts come first. Where networks keep the vectors that they are given, words follow
     whose vectors need no training: rarer ones of these texts, by falling count, then those that the source of the
-    vectors lists first, which texts to come will have. Of new film snippets, 7 % of the words are not among the
-    frequent ones of 8,500 others; 2 % are unknown to 30,000 words in all.
+    vectors lists first, which texts to come will have, from up to `TO_COME` per training text. Of new film snippets,
+    7 % of the words are not among the frequent ones of 8,500 others; 2 % are unknown to 30,000 words in all.
 
     Args:
         options: how often a frequent word occurs, how many words there are at most, and where their vectors are from.
@@ -235,11 +236,12 @@ def build_vocabulary(options: ModelOptions, documents: Sequence[Document]) -> Vo
         return vocabulary
     sources = sources_of(options.vectors)
     listed = [word for source in sources if not is_transformer(source) for word in words_of(source)]
+    to_come = listed[: TO_COME * len(documents)]
     rare: Sequence[str] = Vocabulary.build(documents, 1).words
     if not any(map(is_transformer, sources)):  # which read any word
         has_vector = set(listed)
         rare = [word for word in rare if word in has_vector]
-    return vocabulary.extended([*rare, *listed], options.vocabulary)
+    return vocabulary.extended([*rare, *to_come], options.vocabulary)
 
 
 def open_if_needed(config: Config, vocabulary: Vocabulary) -> Vocabulary:

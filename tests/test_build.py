@@ -37,6 +37,14 @@ def test_frozen_vectors_make_rare_words_known_and_words_to_come(source: str) -> 
     assert words(options(4, source=source)) == ["beer", "good"]
 
 
+def test_few_texts_make_few_words_of_a_list_known(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transformer reads each of them, which would take longer than to fit the texts."""
+    (path := Path(source)).write_text("".join(f"{word} 1 2\n" for word in ("the", "rare", *"abcd")))
+    assert words(options(source=source)) == ["beer", "good", "rare", "the", *"abcd"]
+    monkeypatch.setattr(build, "TO_COME", 1)
+    assert words(options(source=str(path))) == ["beer", "good", "rare", "the", "a"]
+
+
 def test_vectors_that_are_trained_know_words_of_training_alone(source: str) -> None:
     assert words(options(frozen=False, source=source)) == ["beer", "good"]
     assert words(options(frozen=False)) == ["beer", "good"]

@@ -99,7 +99,7 @@ def say_little(names: Sequence[str]) -> str:
     Args:
         names: from :func:`little_said`.
     """
-    return f"these words say little about {', '.join(names)}" if names else ""
+    return f"taken together, these words say little about {', '.join(names)}" if names else ""
 
 
 def little_line(names: Sequence[str]) -> str:
@@ -108,4 +108,4 @@ def little_line(names: Sequence[str]) -> str:
     Args:
         names: from :func:`little_said`; of pages, whose scripts fill in the names, a placeholder.
     """
-    return f"{say_little(names)}: not much more is known than without reading" if names else ""
+    return f"{say_little(names)}: predicted nearly as for a text not read" if names else ""

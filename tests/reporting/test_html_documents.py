@@ -109,14 +109,15 @@ def test_targets_that_the_kept_words_say_little_about_are_named() -> None:
     two = replace(one, values=(2.5, 3.0), predicted=(2.5, 3.0), interval=((1.0, 4.0),) * 2)
     two = replace(two, document=replace(one.document, targets=(3.0, 1.0)), information=(0.0, 0.099))
     own = replace(two, aspects=(two, two))
-    more = ": not much more is known than without reading"
+    more = ": predicted nearly as for a text not read"
     assert pack(two)["l"] == pack(own)["l"] == [0, 1]
-    assert little_lines(two, spec) == [f"these words say little about taste, look & feel{more}"]
-    assert little_lines(own, spec) == [f"these words say little about {name}{more}" for name in spec.names]
+    assert little_lines(two, spec) == [f"taken together, these words say little about taste, look & feel{more}"]
+    said = "taken together, these words say little about"
+    assert little_lines(own, spec) == [f"{said} {name}{more}" for name in spec.names]
     assert pack(replace(two, information=(0.1, 0.099)))["l"] == [1]
     page = parse(render(replace(contents(), spec=spec, documents=(two,), sections=())))
     assert [e.text for e in page.all("p") if e.attributes.get("class") == "little"] == little_lines(two, spec)
-    assert page.data()["little"] == f"these words say little about {{names}}{more}"
+    assert page.data()["little"] == f"taken together, these words say little about {{names}}{more}"
     for told in (None, (0.1, 2.0)):
         silent = replace(own, information=told)
         assert "l" not in pack(silent)

@@ -198,7 +198,7 @@ def test_words_of_two_targets_carry_letters(page: Page, written: Path) -> None:
 def test_texts_whose_words_say_little_are_told_apart(page: Page, written: Path, tmp_path: Path) -> None:
     """Below the target that they say little about, or in one line about all of them; `$&` in a name is itself."""
     page.goto(f"file://{written / 'aspects.html'}")
-    said = "these words say little about look: not much more is known than without reading"
+    said = "taken together, these words say little about look: predicted nearly as for a text not read"
     assert page.locator("#list .little").all_inner_texts() == [said]
     assert page.locator("#list article").first.locator(".about-target").nth(1).locator(".little").count() == 1
     context = aspects()

@@ -219,15 +219,15 @@ def test_targets_that_the_words_say_little_about_are_named(page: Page, two_aspec
         write(page, "the bad maybe the good")
         until(page, "MODEL !== null")
         assert page.locator(".little").count() == 0
-        more = ": not much more is known than without reading"
+        more = ": predicted nearly as for a text not read"
         for nats, names in ((0.1, []), (0.099, ["<staff>", "food"])):
             page.evaluate("x => { for (const t of state.answer.targets) t.information = x; show(); }", nats)
-            said = [f"these words say little about {name}{more}" for name in names]
+            said = [f"taken together, these words say little about {name}{more}" for name in names]
             assert page.locator(".target .little").all_inner_texts() == said
         is_sound(page)
         page.evaluate("MODEL.own_rationales = false, show()")
         (line,) = page.locator("#predictions > .little").all_inner_texts()
-        assert line == f"these words say little about <staff>, food{more}"
+        assert line == f"taken together, these words say little about <staff>, food{more}"
         assert page.locator(".target .little").count() == 0
         is_sound(page)
 
