@@ -225,7 +225,7 @@ def build_vocabulary(options: ModelOptions, documents: Sequence[Document]) -> Vo
     7 % of the words are not among the frequent ones of 8,500 others; 2 % are unknown to 30,000 words in all.
 
     Args:
-        options: how often a frequent word occurs, how many words there are at most, and where their vectors are from.
+        options: with the least count of a frequent word, the size of the vocabulary, and the source of word vectors.
         documents: the training texts.
 
     Raises:

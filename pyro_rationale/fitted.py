@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,11 +180,9 @@ class FittedModel:
         parts = (part for part in self.guide.modules() if isinstance(part, TransformerFeatures))
         return [part.store for part in parts if part.store is not None]
 
-    @contextmanager
-    def seeded(self, seed: int) -> Iterator[None]:
+    def seeded(self, seed: int) -> AbstractContextManager[None]:
         """Random numbers from `seed` inside; torch's generators are as before outside."""
-        with seeded(seed, self.device):
-            yield
+        return seeded(seed, self.device)
 
     def documents(self, texts: str | Iterable[str | Document]) -> list[Document]:
         """Texts as the model reads them: cut into words, as many as in training. Documents stay as they are.

@@ -104,10 +104,7 @@ def words_of(source: str | os.PathLike[str]) -> list[str]:
     if str(source) == "glove":
         return glove_words()
     path = user_path(source)
-    lines = _lines(path)
-    first = list(islice(lines, 2))
-    declared, width = _header(path, first)
-    rows = chain(first[declared is not None :], lines)
+    _, width, rows = _vector_lines(path)
     words = (_split(path, number, line, width)[0].decode(errors="replace") for number, line in rows)
     return list(dict.fromkeys(_read(word) for word in words if "\ufffd" not in word))
 
@@ -247,11 +244,9 @@ def _fill_from_package(table: _Rows) -> None:
 
 def _fill_from_text(path: Path, table: _Rows) -> None:
     """Fill rows from a text file, in one pass that checks every line and parses those that are needed."""
-    lines = _lines(path)
-    first = list(islice(lines, 2))
-    declared, table.width = _header(path, first)
+    declared, table.width, numbered = _vector_lines(path)
     words, foreign = 0, []
-    for number, line in chain(first[declared is not None :], lines):
+    for number, line in numbered:
         word, values = _split(path, number, line, table.width)
         words += 1
         try:
@@ -274,6 +269,14 @@ def _fill_from_text(path: Path, table: _Rows) -> None:
     if table.repeated:
         log.warning("%s: has %r more than once, and so %d of the words; the first vector of each was taken", path,
                     table.repeated[0], len(set(table.repeated)))
+
+
+def _vector_lines(path: Path) -> tuple[int | None, int, Iterator[tuple[int, bytes]]]:
+    """A text file: the number of words that its header promises, the width of its vectors, and the lines behind it."""
+    lines = _lines(path)
+    first = list(islice(lines, 2))
+    declared, width = _header(path, first)
+    return declared, width, chain(first[declared is not None :], lines)
 
 
 def _header(path: Path, lines: Sequence[tuple[int, bytes]]) -> tuple[int | None, int]:

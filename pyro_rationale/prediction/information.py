@@ -11,7 +11,7 @@ are good. Readers should be told.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,9 +88,19 @@ def by_target(task: Task, nats: Sequence[float] | None) -> dict[str, float]:
     return {} if nats is None else dict(zip(task.spec.names, nats, strict=True))
 
 
+def little_at(nats: Iterable[float]) -> list[int]:
+    """Numbers of the targets that the kept words say little about.
+
+    Args:
+        nats: of each target, from :func:`information`.
+    """
+    return [number for number, gained in enumerate(nats) if gained < LITTLE]
+
+
 def little_said(nats: Mapping[str, float]) -> list[str]:
     """Names of the targets that the kept words say little about, from :func:`by_target`."""
-    return [name for name, gained in nats.items() if gained < LITTLE]
+    names = list(nats)
+    return [names[number] for number in little_at(nats.values())]
 
 
 def say_little(names: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ def fit_run(
         start: changes the untrained weights before the first step (a stress test starts from bad ones); it is not
             called when a checkpoint is resumed.
         group: see there.
-        like: see there.
+        like: a fit of the same texts, whose vocabulary and word vectors are taken.
 
     Returns:
         The finished run. A run that is already trained is not trained again.

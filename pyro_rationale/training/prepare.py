@@ -262,8 +262,7 @@ def _words_of(
 
     def words() -> Vocabulary:
         if like is not None:
-            own = like.fitted.vocabulary
-            return Vocabulary(own.words[2:], own.excluded)
+            return like.fitted.vocabulary.extended(())  # a copy; of an open one, the words that it lists
         # What the words of a run to resume are from may be gone.
         stored = None if resumed is None else stored_vocabulary(resumed, config, corpus)
         return stored or build_vocabulary(options, corpus.train)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import spans_of
 from pyro_rationale.errors import harmless
-from pyro_rationale.prediction.information import LITTLE, little_line
+from pyro_rationale.prediction.information import little_at, little_line
 from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.text_spans import letter_of, visible
 from pyro_rationale.reporting.console import format_value
@@ -81,7 +81,7 @@ def pack(prediction: Prediction) -> dict[str, Any]:
         packed["f"] = in_percent(prediction.probability)
     if prediction.values != prediction.predicted:
         packed["w"] = [number(v) for v in prediction.values]
-    if little := _little(prediction):
+    if little := little_at(prediction.information or ()):
         packed["l"] = little
     if document.gold is not None:
         packed["g"] = runs(document.gold)
@@ -111,18 +111,13 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     return packed
 
 
-def _little(prediction: Prediction) -> list[int]:
-    """Numbers of the targets that the kept words say little about."""
-    return [i for i, nats in enumerate(prediction.information or ()) if nats < LITTLE]
-
-
 def little_lines(prediction: Prediction, spec: TargetSpec) -> list[str]:
-    """What readers are told of targets that the kept words say little about.
+    """Lines that tell readers which targets the kept words say little about.
 
     Returns:
         A line; one for each such target where targets have masks of their own; nothing where there is none.
     """
-    names = [spec.names[i] for i in _little(prediction)]
+    names = [spec.names[i] for i in little_at(prediction.information or ())]
     groups = [[name] for name in names] if prediction.aspects else [names]
     return [line for group in groups if (line := little_line(group))]
 
