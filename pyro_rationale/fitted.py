@@ -305,7 +305,7 @@ class FittedModel:
         ]
 
     def explain(self, texts: str | Iterable[str | Document], **options: Any) -> Explanations:
-        """Predictions with their most probable rationales; a notebook shows them as marked texts.
+        """Predictions with their rationales; a notebook shows them as marked texts.
 
         Args:
             texts: strings or documents.

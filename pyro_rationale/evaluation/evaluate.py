@@ -14,7 +14,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.metrics import METRICS, MetricInputs
 from pyro_rationale.evaluation.metrics.uncertainty import SPLIT
 from pyro_rationale.evaluation.statistic import Masks, Metrics, Numbers, Statistic, Statistics, values_of
-from pyro_rationale.prediction.decoding import draw_all, without_labels
+from pyro_rationale.prediction.decoding import Mask, draw_all, without_labels
 from pyro_rationale.prediction.options import DecodeOptions, PredictOptions
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
@@ -115,14 +115,17 @@ def evaluate(
         if masks is not None and len(masks) == count:
             masks = [mask for mask in masks for _ in range(len(documents) // max(count, 1))]
     texts = without_labels(documents)
-    masks = rationalizer.masks(texts) if masks is None else masks
     ranked = scores and (judge is not None or any(any(document.gold or ()) for document in documents))
     model = rationalizer if isinstance(rationalizer, ModelRationalizer) else None
     averaged, predictive = None, None
     if model is not None and samples and texts:
-        options = PredictOptions(samples=samples, alternatives=0, seed=seed)
+        options = PredictOptions("agreeing", seed=seed, samples=samples, alternatives=0)
         predictions = predict(model.fitted, texts, options, model.batch_size)
-        averaged, predictive = averages(_counted(predictions, len(texts), progress))
+        shown: list[Mask] = []
+        averaged, predictive = averages(_seen(predictions, shown, len(texts), progress))
+        if masks is None and model.decode.decode == "agreeing" and model.decode.seed == seed:
+            masks = shown
+    masks = rationalizer.masks(texts) if masks is None else masks
     made = compute(
         MetricInputs(
             documents,
@@ -144,8 +147,12 @@ def evaluate(
     return made if aspects == 1 else per_document(made, count)
 
 
-def _counted(predictions: Iterable[Prediction], total: int, progress: Progress | None) -> Iterator[Prediction]:
+def _seen(
+    predictions: Iterable[Prediction], shown: list[Mask], total: int, progress: Progress | None
+) -> Iterator[Prediction]:
+    """The predictions, whose masks are added to a list, and which are counted."""
     for number, prediction in enumerate(predictions, 1):
+        shown.append(prediction.kept)
         yield prediction
         if progress is not None:
             progress(number, total)
@@ -190,7 +197,7 @@ def averages(predictions: Iterable[Prediction]) -> tuple[Numbers, Mixture | None
 def evaluate_documents(
     fitted: FittedModel,
     documents: Sequence[Document],
-    decode: str = "mode",
+    decode: str = "agreeing",
     threshold: float = 0.5,
     batch_size: int = 64,
     seed: int = 0,

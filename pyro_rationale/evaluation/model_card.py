@@ -150,9 +150,9 @@ def _summary(config: Config, spec: TargetSpec) -> str:
         )
     else:
         what = (
-            f"Predicts {_plain(task_of(spec).describe())} from a few {unit} of a text, and shows which: the most "
-            "probable rationale. The prediction averages over the masks that the model finds probable; `explain` says "
-            f"what it is from the shown {unit} alone."
+            f"Predicts {_plain(task_of(spec).describe())} from a few {unit} of a text, and shows which. The "
+            "prediction averages over the masks that the model finds probable; what is shown is the most probable one "
+            f"that agrees with it, and `explain` says what it is from these {unit} alone."
         )
     return (
         f"{what} Which {unit} count are latent variables of a model in Pyro, so that every text has a distribution of "
@@ -245,7 +245,7 @@ def _limits(config: Config, spec: TargetSpec, metrics: Mapping[str, Any]) -> Ite
         yield "The shown words are evidence in the model's eyes; other words may serve as well."
     else:
         yield (
-            "The shown words are the most probable rationale, which may be one of many that the "
+            "The shown words are one probable rationale, which may be one of many that the "
             "prediction averages over: look at its probability, and at the alternatives. They are evidence in the "
             "model's eyes, not the cause of a writer's rating."
         )

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.prediction.decoding import decode_all, evaluating
+from pyro_rationale.prediction.decoding import evaluating
 from pyro_rationale.prediction.information import unread_of
 from pyro_rationale.prediction.mask_predictions import draw_reading
 from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.prediction.shown_masks import decode_all
 from pyro_rationale.tasks import Calibration, NoiseModel, Numbers, Reading
 from pyro_rationale.tasks._calibration import FEWEST, conformal_scores, fit_temperature, temper
 

@@ -12,7 +12,6 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 
-from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
@@ -36,11 +35,14 @@ HALVINGS = 16
 def decode(q: MaskDistribution, options: DecodeOptions) -> Tensor:
     """One hard mask per document, `(*batch, T)`, 0 on padding. `sample` draws from torch's current generator.
 
+    `agreeing` is the mode here: what is predicted from a mask is not known to the guide, and nothing is predicted of a
+    text that is compared with others (:func:`~pyro_rationale.prediction.shown_masks.decode_all` knows it).
+
     Raises:
         ConfigError: no mask of a given share can be found for a guide of this kind.
     """
     rule, threshold = options.decode, options.threshold
-    if rule == "mode":
+    if rule in ("mode", "agreeing"):
         return q.mode
     if rule == "share":
         return tilted_to(q, options.share).mode
@@ -79,42 +81,6 @@ def tilted_to(q: MaskDistribution, share: float) -> MaskDistribution:
         raise ConfigError("--decode share: an autoregressive guide has no mask of a given share; take mode") from None
     nearer = (many - wanted).abs() < (few - wanted).abs()
     return q.tilt(torch.where(nearer | (few == 0), low, high)[..., None])
-
-
-def decode_all(
-    fitted: FittedModel, documents: Sequence[Document], options: DecodeOptions, batch_size: int = 64
-) -> tuple[list[Mask], Numbers]:
-    """Masks and predictions of many documents, in their order, in length-sorted batches.
-
-    Returns:
-        The masks, one flag per word, and the predictions from them `(N, W)`, not cut at the ends of a scale. Where
-        targets have masks of their own, each is predicted from its own, and all words that any keeps are given.
-    """
-    if fitted.aspects > 1 and documents and documents[0].aspect is None:
-        rows = by_aspect(documents, fitted.aspects)
-        each, found = decode_all(fitted, rows, options, batch_size)
-        groups = [each[i : i + fitted.aspects] for i in range(0, len(rows), fitted.aspects)]
-        union = [tuple(map(any, zip(*group, strict=True))) for group in groups]
-        return union, found.reshape(len(documents), fitted.aspects, -1).diagonal(axis1=1, axis2=2)
-    masks: list[Mask] = [()] * len(documents)
-    values, words = np.zeros((len(documents), fitted.task.width)), word_counts(documents)
-    with evaluating(fitted), seeded(options.seed):
-        for index, batch in batches_of(fitted, documents, batch_size):
-            q = fitted.guide.posterior(batch)
-            z = decode(q, options)
-            values[index] = fitted.task.values(predictive(fitted, batch, z, q.discrete().responsibilities(z)))
-            for i, row in zip(index, z, strict=True):  # an empty text is read as one unknown word: not in its mask
-                masks[i] = tuple((row[: words[i]] > 0.5).tolist())
-    return masks, values
-
-
-def decode_masks(
-    fitted: FittedModel, documents: Sequence[Document], options: DecodeOptions, batch_size: int = 64
-) -> list[Mask]:
-    """One hard mask per document, one flag per word."""
-    with seeded(options.seed):
-        rows = _per_word(fitted, documents, batch_size, lambda q: decode(q, options))
-    return [tuple((row > 0.5).tolist()) for row in rows]
 
 
 def predictive(fitted: FittedModel, batch: Batch, z: Tensor, members: Tensor | None = None) -> TorchDistribution:
@@ -168,10 +134,10 @@ def predict_from(
 
 def inclusion_probabilities(fitted: FittedModel, documents: Sequence[Document], batch_size: int = 64) -> list[Numbers]:
     """P(word is kept | text) of every word of each document."""
-    return _per_word(fitted, documents, batch_size, lambda q: q.mean)
+    return per_word(fitted, documents, batch_size, lambda q: q.mean)
 
 
-def _per_word(
+def per_word(
     fitted: FittedModel, documents: Sequence[Document], batch_size: int, of: Callable[[MaskDistribution], Tensor]
 ) -> list[Numbers]:
     """A number of every word, from q(z | x) of each batch `(B, T)`; without padding, and none of an empty text."""

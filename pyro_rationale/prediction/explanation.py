@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +54,8 @@ class Explanation:
         offsets: `(start, end)` characters of each in `text`.
         inclusion: probability under the guide that each word is kept, `n` numbers; not calibrated, and sharpened where
             tau is below 1.
-        mask: the most probable rationale, True on its words.
+        mask: the shown rationale, True on its words: with the rule `agreeing` the most probable one from whose words
+            alone the prediction follows.
         spans: its runs as `(start, end)` characters of `text`, with what each does to the prediction: `removed`,
             `alone` and `shapley` of :class:`KeptSpan`.
         prediction: averaged over rationales, or with `predict="mode"` from this one alone: a number, a tuple of numbers
@@ -65,7 +66,8 @@ class Explanation:
         labels: the set of labels that holds the true one with the probability of an interval, or one per target;
             `None` for numbers.
         level: probability of the interval, or of the set.
-        alternatives: distinct rationales, the most probable first (which is `mask`); none of a text without words.
+        alternatives: distinct rationales, the shown one first, the others by falling probability; none of a text
+            without words.
         names: of the targets.
         known: number of the words that the model knows; it reads all others as one and the same.
         tau: weight of the entropy that the guide was fitted with.
@@ -278,16 +280,16 @@ def explain(
     classes: Sequence[Any] | None = None,
     single: bool | None = None,
 ) -> Explanations:
-    """Predictions of a fitted model with their most probable rationales, one per document.
+    """Predictions of a fitted model with their rationales, one per document.
 
     Args:
         fitted: the model.
         documents: the texts.
-        options: how much to draw and to list; its decode rule is not used.
+        options: which rationale is shown, how much to draw and to list.
         classes: labels by the numbers of the classes; those of the model by default.
         single: whether prediction and interval stand alone and not in a tuple; by default those of one target do.
     """
-    options = replace(options or ExplainOptions(), decode="mode")
+    options = options or ExplainOptions()
     labels = fitted.spec.classes if classes is None else classes
     alone = len(fitted.spec.names) == 1 if single is None else single
     explainer = _Explainer(fitted, labels, alone, options.level, fitted.task_for(options.predict))
@@ -318,14 +320,14 @@ class _Explainer:
         sets = None
         if prediction.classes is not None:
             sets = tuple(tuple(self.labels[number] for number in numbers) for numbers in prediction.classes)
-        masks = [part.mode for part in prediction.aspects]
+        masks = [part.kept for part in prediction.aspects]
         return Explanation(
             text=document.text,
             tokens=document.tokens,
             offsets=document.offsets,
             inclusion=prediction.inclusion,
-            mask=prediction.mode,
-            spans=kept_spans(document, prediction.mode, prediction.contributions, self.alone),
+            mask=prediction.kept,
+            spans=kept_spans(document, prediction.kept, prediction.contributions, self.alone),
             prediction=self._predicted(prediction.predicted, self.shown),
             from_rationale=self._from_mask(prediction.values),
             probabilities=self._probabilities(prediction.predicted) if self.labels and self.alone else None,
@@ -335,7 +337,7 @@ class _Explainer:
             alternatives=_others(prediction, self._from_mask),
             names=names,
             known=prediction.known,
-            _plain=lettered(document, masks, names) if masks else bracketed(document, prediction.mode),
+            _plain=lettered(document, masks, names) if masks else bracketed(document, prediction.kept),
             tau=float(self.fitted.config.tau),
             answers=tuple(self._answered(document, answer) for answer in prediction.answers),
             targets={name: self._target(prediction, i) for i, name in enumerate(names)},
@@ -353,8 +355,8 @@ class _Explainer:
             return said if self.alone else said[i]
 
         return TargetRationale(
-            mask=part.mode,
-            spans=kept_spans(part.document, part.mode, part.contributions, True, 0 if prediction.aspects else i),
+            mask=part.kept,
+            spans=kept_spans(part.document, part.kept, part.contributions, True, 0 if prediction.aspects else i),
             inclusion=part.inclusion,
             prediction=only(self._predicted(prediction.predicted, self.shown)),
             from_rationale=only(self._from_mask(prediction.values)),
@@ -422,7 +424,7 @@ def class_probabilities(fitted: FittedModel, values: Numbers) -> Numbers | None:
 
 def _legend(tau: float) -> str:
     return (
-        '<div style="font-size:.8em;opacity:.75">underlined: the most probable rationale; shade: '
+        '<div style="font-size:.8em;opacity:.75">underlined: the rationale; shade: '
         f"{inclusion_label(tau)}</div>"
     )
 

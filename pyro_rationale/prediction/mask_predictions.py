@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +14,10 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.nn.seeding import seeded
+from pyro_rationale.prediction.agreement import CANDIDATES, agreeing
 from pyro_rationale.prediction.decoding import decode, predictive, unlabelled
 from pyro_rationale.prediction.draws import DistinctMasks, distinct, seed_of, uniforms
-from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.tasks import Numbers, Reading
 
 if TYPE_CHECKING:
@@ -25,14 +27,78 @@ if TYPE_CHECKING:
 _MASKS = 1024  # that the encoder reads at once, those of like sizes together
 
 
+@dataclass(frozen=True)
+class ReadDraws:
+    """Masks of the `B` documents of a batch that were drawn and read, and the one that is shown of each.
+
+    Attributes:
+        draws: distinct masks, the mode first.
+        reading: what is predicted from each.
+        drawn: all masks that count, `(S, B, T)`.
+        shown: number of the shown mask among the distinct ones, `(B,)`.
+        kept: the shown masks, `(B, T)`.
+        log_q: log q(mask | text) of the distinct masks, `(U, B)`.
+    """
+
+    draws: DistinctMasks
+    reading: Reading
+    drawn: Tensor
+    shown: NDArray[np.int64]
+    kept: Tensor
+    log_q: Numbers
+
+    @property
+    def values(self) -> Numbers:
+        """Predictions from the shown words alone, `(B, W)`."""
+        return self.reading.values[self.shown, np.arange(len(self.shown))]
+
+
+def draw_and_read(
+    fitted: FittedModel,
+    batch: Batch,
+    q: MaskDistribution,
+    documents: Sequence[Document],
+    options: DecodeOptions,
+    samples: int,
+) -> ReadDraws:
+    """Draw masks, predict from each, and choose the one that is shown by the decode rule.
+
+    Args:
+        fitted: a model that predicts something of each text.
+        batch: the texts, on the model's device.
+        q: the guide of the batch.
+        documents: the texts; several at once of a guide with `sample_from` only.
+        options: the decode rule.
+        samples: draws that count.
+    """
+    agrees = options.decode == "agreeing"
+    kept, drawn = decode_and_draw(q, documents, options, max(samples, CANDIDATES) if agrees else samples)
+    first = torch.stack([q.mode, *(drawn[:CANDIDATES] if agrees else [kept])])
+    draws = distinct(first, drawn[:samples])
+    reading = read_masks(fitted, batch, q, draws, documents)
+    log_q, every = q.log_prob(draws.masks).cpu().numpy(), np.arange(len(documents))
+    number = np.ones(len(documents), dtype=np.int64)
+    if agrees:
+        owners = [document.aspect for document in documents if document.aspect is not None]
+        values, likely, kept_words = (all_of[draws.places, every] for all_of in (reading.values, log_q, reading.kept))
+        number = agreeing(fitted.task, values, likely, kept_words, np.array(owners) if owners else None)
+    shown = draws.places[number, every]
+    chosen = draws.masks[torch.from_numpy(shown).to(kept.device), torch.from_numpy(every).to(kept.device)]
+    return ReadDraws(draws, reading, drawn[:samples], shown, chosen, log_q)
+
+
 def decode_and_draw(
-    q: MaskDistribution, documents: Sequence[Document], options: PredictOptions
+    q: MaskDistribution, documents: Sequence[Document], options: DecodeOptions, samples: int
 ) -> tuple[Tensor, Tensor]:
-    """The mask under the decode rule `(B, T)`, and draws `(S, B, T)`."""
+    """A mask by the decode rule `(B, T)`, `agreeing` being the mode here, and draws `(S, B, T)`.
+
+    The first draws are the same ones whatever their number: those of which the shown mask is chosen.
+    """
     if not hasattr(q, "sample_from"):
         with seeded(seed_of(documents[0], options.seed)):
-            return decode(q, options), q.precise_sample(torch.Size([options.samples]))
-    counts = [1, options.samples] if options.decode == "sample" else [options.samples]
+            sizes = [min(samples, CANDIDATES), max(samples - CANDIDATES, 0)]
+            return decode(q, options), torch.cat([q.precise_sample(torch.Size([size])) for size in sizes if size])
+    counts = [1, samples] if options.decode == "sample" else [samples]
     numbers = uniforms(documents, q.event_shape[0], options.seed, counts)
     masks = [q.sample_from(uniform.to(q.mean.device)) for uniform in numbers]
     kept = masks[0][0] if options.decode == "sample" else decode(q, options)
@@ -43,7 +109,7 @@ def draw_reading(fitted: FittedModel, documents: list[Document], samples: int) -
     """Draws of masks of documents of like lengths, as predictions are made of them, and what is predicted from each."""
     batch = fitted.encode([unlabelled(document) for document in documents]).to(fitted.device)
     q = fitted.guide.posterior(batch).discrete()
-    _, drawn = decode_and_draw(q, documents, PredictOptions(samples=samples))
+    _, drawn = decode_and_draw(q, documents, DecodeOptions("mode"), samples)
     return read_masks(fitted, batch, q, distinct(drawn[:0], drawn), documents)
 
 

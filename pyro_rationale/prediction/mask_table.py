@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyro_rationale.prediction.agreement import CANDIDATES
 from pyro_rationale.tasks import Numbers, to_numbers
 
 if TYPE_CHECKING:
@@ -43,12 +45,12 @@ class Masks:
 
 
 def draw_masks(distribution: MaskDistribution, samples: int) -> Masks:
-    """Independent masks of one document."""
+    """Independent masks of one document, those first of which an explanation shows one."""
     words = distribution.event_shape[0]
     most = max(1, CELLS // words)
     packed = []
-    for start in range(0, samples, most):
-        z = distribution.precise_sample(torch.Size([min(most, samples - start)]))[:, 0]
+    for start, end in pairwise((0, *range(min(CANDIDATES, samples), samples, most), samples)):
+        z = distribution.precise_sample(torch.Size([end - start]))[:, 0]
         packed.append(np.packbits((z > 0.5).cpu().numpy(), axis=1))
     distinct, index = np.unique(np.concatenate(packed), axis=0, return_inverse=True)
     return Masks(distinct, index.reshape(-1), words)

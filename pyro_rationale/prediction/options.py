@@ -8,7 +8,7 @@ from typing import Any
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import check_fields, option
 
-RULES = ("mode", "threshold", "sample", "share")
+RULES = ("agreeing", "mode", "threshold", "sample", "share")
 PREDICTIONS = ("average", "mode")
 INTERVALS = ("mixture", "conformal")
 CONTRIBUTIONS = ("shapley", "removal", "none")
@@ -19,8 +19,10 @@ BATCH_SAMPLES = 10  # more hardly change a prediction, and take their time
 class DecodeOptions:
     """How one hard mask is made of q(z | x)."""
 
-    decode: str = option("mode", "the most probable mask, all words above a threshold, a draw, or so large a share of "
-                         "each text as --share says", choices=RULES, common=True)
+    decode: str = option("agreeing", "the mask that is shown: the most probable one that predicts what all of them do "
+                         "on average, the most probable one whatever it predicts (as always of texts that are compared "
+                         "with others), all words above a threshold, a draw, or so large a share of each text as "
+                         "--share says", choices=RULES, common=True)
     threshold: float = option(0.5, "--decode threshold: keep words that are this probable, 0 to 1", least=0, most=1,
                               expected="a probability from 0 to 1")
     seed: int = option(0, "of the guide's draws", least=0, most=2**63 - 1,
@@ -39,7 +41,7 @@ class PredictOptions(DecodeOptions):
 
     samples: int = option(100, "the guide's draws per text, for intervals and alternatives", least=1,
                           expected="at least 1 draw")
-    alternatives: int = option(3, "rationales to list per text, the most probable one included", least=0,
+    alternatives: int = option(3, "rationales to list per text, the shown one included", least=0,
                                expected="0 or more")
     level: float = option(0.9, "probability of the interval of a rating (of few levels the nearest that there is), or "
                           "of the set of classes", above=0, below=1,

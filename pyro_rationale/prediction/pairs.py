@@ -156,7 +156,7 @@ def _read(
             q = fitted.guide.posterior(batch).discrete()
             if tilted:
                 q = tilted_to(q, options.share)
-            kept, draws = decode_and_draw(q, some, options)
+            kept, draws = decode_and_draw(q, some, options, options.samples)
             every = batch.mask.to(model.encoder.dtype)
             if whole:
                 kept, draws = every, every.expand(draws.shape)

@@ -26,7 +26,6 @@ from pyro_rationale.data.parallel import in_order
 from pyro_rationale.prediction.answers import Answer, answers_of, parse_answers
 from pyro_rationale.prediction.contributions import MOST_SPANS, Contributions, contributions_of
 from pyro_rationale.prediction.decoding import Mask, evaluating, unlabelled, without_dropout
-from pyro_rationale.prediction.draws import distinct
 from pyro_rationale.prediction.information import information
 from pyro_rationale.prediction.intervals import (
     calibrated_average,
@@ -35,7 +34,7 @@ from pyro_rationale.prediction.intervals import (
     label_sets,
     predictive_mixture,
 )
-from pyro_rationale.prediction.mask_predictions import decode_and_draw, read_masks, read_or_base
+from pyro_rationale.prediction.mask_predictions import ReadDraws, draw_and_read, read_or_base
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.tasks import Mixture, Numbers
 
@@ -87,7 +86,8 @@ class Prediction:
             lie outside where few of them agree with the kept one.
         classes: for classes the set of each target that holds the true one with the probability of an interval, the
             most probable first, as numbers of classes; `None` for ratings.
-        alternatives: distinct rationales, the mode first, the others by falling log q.
+        alternatives: distinct rationales, the kept one first (with other rules than `agreeing` the mode), the others by
+            falling log q.
         known: number of its words that are in the vocabulary; the model reads all others as one and the same.
         predictive: the distribution of the ratings over draws and noise, a component per distinct mask; `None` for
             classes.
@@ -263,10 +263,8 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     q = fitted.guide.posterior(batch).discrete()
     if not hasattr(q, "sample_from") and len(documents) > 1:
         return [one for document in documents for one in _predict_batch(fitted, [document], options)]
-    kept, drawn = decode_and_draw(q, documents, options)
-    draws = distinct(torch.stack([q.mode, kept]), drawn)
-    reading = read_masks(fitted, batch, q, draws, documents)
-    values, weights = reading.values, reading.weights
+    read = draw_and_read(fitted, batch, q, documents, options, options.samples)
+    reading, kept, values = read.reading, read.kept, read.reading.values
     shown = fitted.task.clip(values)
     averaged = calibrated_average(fitted, reading)
     mixture = predictive_mixture(fitted, reading)
@@ -277,20 +275,20 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     wide = None if mixture is None else mixture.sd
     nats = None if unread is None else information(fitted.task, unread, averaged, wide)
     every = np.arange(len(documents))
-    predicted = averaged if options.predict == "average" else shown[draws.places[1], every]
+    predicted = averaged if options.predict == "average" else shown[read.shown, every]
     parts: list[Contributions | None] = [None] * len(documents)
     if options.contributions != "none":
         most = MOST_SPANS if options.contributions == "shapley" else 0
         rows = partial(read_or_base, fitted, batch, q.responsibilities(kept))
-        parts[:] = contributions_of(fitted.task_for(options.predict), rows, documents, kept, drawn, predicted, most)
+        task = fitted.task_for(options.predict)
+        parts[:] = contributions_of(task, rows, documents, kept, read.drawn, predicted, most)
     asked = parse_answers(fitted.task, options.answers)
-    masks = draws.masks.to("cpu", torch.bool).numpy()
-    log_q = q.log_prob(draws.masks).cpu().numpy() if options.alternatives else np.zeros(weights.shape)
+    masks = read.draws.masks.to("cpu", torch.bool).numpy()
     inclusion = q.mean.cpu().numpy()
     probabilities = q.log_prob(kept).exp().cpu().numpy()
     predictions = []
     for b, document in enumerate(documents):
-        words, index = len(document.tokens), int(draws.places[1, b])
+        words, index = len(document.tokens), int(read.shown[b])
         own = masks[:, b, :words]
         predictions.append(
             Prediction(
@@ -305,7 +303,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 sd=None if wide is None else tuple(wide[b].tolist()),
                 interval=None if ends is None else tuple((low, high) for low, high in ends[b]),
                 classes=None if classes is None else classes[b],
-                alternatives=_alternatives(own, log_q[:, b], weights[:, b], shown[:, b], options.alternatives),
+                alternatives=_alternatives(own, read, b, shown[:, b], options),
                 known=int(reading.known[b]),
                 predictive=None if mixture is None else mixture.document(b),
                 contributions=parts[b],
@@ -318,13 +316,16 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
 
 
 def _alternatives(
-    masks: NDArray[np.bool_], log_q: Numbers, weights: Numbers, values: Numbers, most: int
+    masks: NDArray[np.bool_], read: ReadDraws, b: int, values: Numbers, options: PredictOptions
 ) -> tuple[Alternative, ...]:
-    """The mode, which is the first of the masks `(U, n)`, and the most probable of those that were drawn."""
-    if not most:
-        return ()
-    drawn = np.flatnonzero(weights[1:]) + 1
-    order = [0, *sorted(drawn.tolist(), key=lambda i: -log_q[i])][:most]
+    """One of the masks `(U, n)` of document `b`, and the most probable others: the mode and the draws.
+
+    The first is the one that is shown, or the mode where that one need be neither the mode nor a draw.
+    """
+    log_q, weights = read.log_q[:, b], read.reading.weights[:, b]
+    first = int(read.shown[b]) if options.decode == "agreeing" else 0
+    others = {0, *np.flatnonzero(weights).tolist()} - {first}
+    order = [first, *sorted(others, key=lambda i: (-log_q[i], i))][: options.alternatives]
     return tuple(
         Alternative(tuple(masks[i].tolist()), float(log_q[i]), float(weights[i]), tuple(values[i].tolist()))
         for i in order

@@ -122,12 +122,12 @@ class TargetRationale:
     """The rationale of one target; where all targets share one, the same for each but for what spans do to it.
 
     Attributes:
-        mask: the most probable rationale, True on its words.
+        mask: the shown rationale, True on its words.
         spans: its runs as `(start, end)` characters of the text, with what each does to this target's prediction.
         inclusion: probability under the guide that each word is kept.
         prediction: of this target.
         from_rationale: the prediction from the words of the rationale alone.
-        alternatives: distinct rationales, the most probable first.
+        alternatives: distinct rationales, the shown one first.
         probability: that the guide gives to the rationale, q(mask | text), exact; `None` of a text without words.
     """
 

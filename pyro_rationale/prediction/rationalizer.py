@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.decoding import Mask, decode_masks, inclusion_probabilities, padded, predict_from
+from pyro_rationale.prediction.decoding import Mask, inclusion_probabilities, padded, predict_from
 from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.prediction.shown_masks import decode_masks
 from pyro_rationale.tasks import Decision, Numbers
 
 __all__ = ["ModelRationalizer", "Rationalizer", "Scores", "padded"]

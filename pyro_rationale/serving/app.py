@@ -110,7 +110,7 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
             description="nats that the kept words add to what is said of an unread text; null in runs of older versions"
         )
         inclusion: list[float] = Field(description="probability under the guide that each word is kept")
-        kept: list[bool] = Field(description="the most probable rationale")
+        kept: list[bool] = Field(description="the rationale: the most probable one that agrees with the prediction")
         unit: str = Field(description="of the effects of spans")
         least_effect: float = Field(description="smaller effects of spans are hardly any")
         spans: list[SpanOfWords]

@@ -32,10 +32,10 @@ from pyro_rationale.evaluation.verdict import constant_evaluation, weighs_classe
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.nn.seeding import GENERATOR_LOCK
 from pyro_rationale.options import decode
-from pyro_rationale.prediction.decoding import decode_all
 from pyro_rationale.prediction.options import DecodeOptions, ExplainOptions
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.prediction.shown_masks import decode_all
 from pyro_rationale.sklearn.inputs import check_texts
 from pyro_rationale.sklearn.parameters import SplitOptions, class_weight_of, naming_parameters, options_of, signature
 from pyro_rationale.tasks import Numbers
@@ -184,8 +184,8 @@ class RationaleEstimator(BaseEstimator):
         return self._documents(checked, [()] * len(checked), self.fitted_.config.data)
 
     def _values(self, texts: Any, rule: str) -> Numbers:
-        """`(N, W)` as `Prediction.predicted`: averaged over rationales, or from the most probable ones."""
-        if rule == "mode":  # without draws
+        """`(N, W)` as `Prediction.predicted`: averaged over rationales, or from the shown ones."""
+        if rule == "mode":
             documents = self._unlabelled(texts)
             with GENERATOR_LOCK:
                 return self.fitted_.task.clip(decode_all(self.fitted_, documents, DecodeOptions())[1])

@@ -79,7 +79,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
 
         Args:
             texts: `N` strings.
-            rule: `average` over 100 rationales drawn per text, or `mode`, from the most probable rationale alone.
+            rule: `average` over 100 rationales drawn per text, or `mode`, from the shown rationale alone.
         """
         return self._shaped(self._values(texts, rule))
 
@@ -140,7 +140,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
             texts: strings.
             level: of the intervals.
             samples: rationales drawn per text.
-            alternatives: rationales listed per text, the most probable one included.
+            alternatives: rationales listed per text, the shown one included.
             contributions: what each kept span does to the prediction: `removal`, `shapley` for that and Shapley values
                 of at most ten spans, or `none`.
             answers: ratings (labels) to show the evidence for: what would speak for each, if it were the true one; with

@@ -39,8 +39,8 @@ def test_the_card_of_a_fit() -> None:
     assert metrics["documents"] == {"train": 48, "dev": 12, "test": 12}
     assert f"| train | 48 | {read_manifest(whole())['notes']['rows']['train']} |" in text
     assert all(f"\n## {heading}\n" in text for heading in ("Use", "Data", "Settings", "Results", "Limits", "Licences"))
-    assert "The prediction averages over the masks that the model finds probable; `explain` says" in text
-    assert "the shown words alone" in text
+    assert "The prediction averages over the masks that the model finds probable; what is shown is the most" in text
+    assert "`explain` says what it is from these words alone" in text
     assert "is made from" not in text
     assert "**This fit counts as failed:**" in text  # after nine steps
     assert "README.md" in read_manifest(whole())["files"]

@@ -64,7 +64,7 @@ def fitted() -> FittedModel:
 
 
 def test_letters_and_brackets(fitted: FittedModel) -> None:
-    (reading,) = predict(fitted, [TEXT], ExplainOptions(samples=20))
+    (reading,) = predict(fitted, [TEXT], ExplainOptions("mode", samples=20))
     shown = as_text(reading, fitted.task, 0.9)
     assert "the [A bad] [AB maybe] the [B good]\nA <staff>  B food" in shown
     percents = [in_percent(part.probability or 0.0) for part in reading.aspects]
@@ -86,7 +86,7 @@ def test_runs_of_several_masks() -> None:
 
 
 def test_json_has_each_target(fitted: FittedModel) -> None:
-    options = ExplainOptions(samples=20)
+    options = ExplainOptions("mode", samples=20)
     (reading,) = predict(fitted, [TEXT], options)
     record = json.loads(to_json(as_dict(reading, fitted.task, options)))
     assert record["kept"] == [0, 1, 1, 0, 1]
@@ -101,7 +101,7 @@ def test_json_has_each_target(fitted: FittedModel) -> None:
 
 
 def test_explanations_have_each_target(fitted: FittedModel) -> None:
-    (explanation,) = explain(fitted, [TEXT], ExplainOptions(samples=20))
+    (explanation,) = explain(fitted, [TEXT], ExplainOptions("mode", samples=20))
     staff, food = (explanation.targets[name] for name in SPEC.names)
     assert [TEXT.text[start:end] for start, end in staff.spans] == ["bad maybe"]
     assert [TEXT.text[start:end] for start, end in food.spans] == ["maybe", "good"]
@@ -125,7 +125,7 @@ def test_a_shared_rationale_says_what_it_does_to_each_target(fitted: FittedModel
     model.aspects = 1
     guide: Any = FakeGuide()
     shared = FittedModel(Config().changed(masks="shared"), SPEC, VOCABULARY, model, guide, torch.device("cpu"), "fake")
-    (explanation,) = explain(shared, [TEXT], ExplainOptions(samples=20))
+    (explanation,) = explain(shared, [TEXT], ExplainOptions("mode", samples=20))
     staff, food = (explanation.targets[name] for name in SPEC.names)
     assert staff.spans == food.spans == explanation.spans
     assert staff.spans[1].shapley == pytest.approx(1.2, abs=1e-4)

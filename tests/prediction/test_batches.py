@@ -50,7 +50,7 @@ def numbers(reading: Prediction) -> list[float]:
 
 
 @pytest.mark.parametrize("guide", ["relaxed", "independent", "chain", "recurrent"])
-@pytest.mark.parametrize("rule", ["mode", "threshold", "sample"])
+@pytest.mark.parametrize("rule", ["agreeing", "mode", "threshold", "sample"])
 def test_in_batches_as_one_at_a_time(guide: str, rule: str) -> None:
     fitted = FittedModel.load(whole(guide=guide), "cpu")
     options = PredictOptions(decode=rule, samples=30, alternatives=5, threshold=0.3, seed=4)

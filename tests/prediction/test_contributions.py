@@ -188,7 +188,7 @@ def test_a_table_of_several_targets_has_a_column_for_each() -> None:
 
 @pytest.mark.parametrize("how", ["shapley", "removal", "none"])
 def test_spans_of_an_explanation_are_pairs_that_know_what_they_do(how: str) -> None:
-    (explanation,) = explain(fake(), [make_document("", "the good maybe")], ExplainOptions(contributions=how))
+    (explanation,) = explain(fake(), [make_document("", "the good maybe")], ExplainOptions("mode", contributions=how))
     (span,) = explanation.spans
     assert span == (4, 14)
     assert copy.copy(span).removed == pickle.loads(pickle.dumps(span)).removed == span.removed

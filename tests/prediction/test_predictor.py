@@ -22,9 +22,10 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.evaluation.metrics import targets_of
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.decoding import decode, decode_all
+from pyro_rationale.prediction.decoding import decode
 from pyro_rationale.prediction.options import DecodeOptions, PredictOptions
 from pyro_rationale.prediction.predictor import Prediction, predict
+from pyro_rationale.prediction.shown_masks import decode_all
 from pyro_rationale.tasks import task_of
 from tests.support.mask_families import FAMILIES
 
@@ -98,7 +99,7 @@ def sigmoid(x: float) -> float:
 
 
 def test_inclusion_mode_and_prediction() -> None:
-    reading = one("the good maybe bad the")
+    reading = one("the good maybe bad the", decode="mode")
     expected = [sigmoid(LOGITS[w]) for w in ("the", "good", "maybe", "bad", "the")]
     assert reading.inclusion == pytest.approx(expected, abs=1e-6)
     assert reading.mode == (False, True, True, True, False)
@@ -186,10 +187,10 @@ def test_alternatives_are_distinct_ranked_and_start_with_the_mode() -> None:
 
 def test_the_shown_mask_has_its_exact_probability() -> None:
     """It needs no list of alternatives and no draws, and is none of a text without words."""
-    listed, maybe = one("good maybe", samples=50, alternatives=1), sigmoid(LOGITS["maybe"])
+    listed, maybe = one("good maybe", samples=50, alternatives=1, decode="mode"), sigmoid(LOGITS["maybe"])
     assert listed.probability == pytest.approx(listed.alternatives[0].probability, rel=1e-5)
     assert listed.probability == pytest.approx(sigmoid(LOGITS["good"]) * max(maybe, 1 - maybe))
-    assert one("good maybe", samples=1, alternatives=0).probability == listed.probability
+    assert one("good maybe", samples=1, alternatives=0, decode="mode").probability == listed.probability
     nothing = one("good good good", samples=5, decode="threshold", threshold=1.0)
     assert nothing.probability == pytest.approx((1 - sigmoid(LOGITS["good"])) ** 3, rel=1e-4)
     assert one("").probability is None
@@ -282,7 +283,7 @@ def test_what_is_shown_stays_on_the_scale_and_what_is_measured_does_not(word: st
 
 def test_the_interval_is_of_all_rationales_not_of_the_one_shown() -> None:
     """The mode keeps every word, few draws do: the prediction lies above a narrow interval, honestly so."""
-    reading = one(" ".join(["maybe"] * 4 + ["bad"] * 2), samples=2000, level=0.5)
+    reading = one(" ".join(["maybe"] * 4 + ["bad"] * 2), samples=2000, level=0.5, decode="mode")
     assert reading.values == pytest.approx((1 + 4 * 0.3,), abs=1e-5)
     assert reading.interval is not None
     assert reading.interval[0][1] < reading.values[0]
@@ -319,10 +320,10 @@ def test_evaluation_in_the_documents_order() -> None:
         document("bad", 1.0, gold="1"),
         document("the the", 3.0, gold="11"),
     ]
-    masks, values = decode_all(fake(), documents, DecodeOptions(), batch_size=2)
+    masks, values = decode_all(fake(), documents, DecodeOptions("mode"), batch_size=2)
     assert masks == [(False, True, True, True, False), (True,), (False, False)]
     assert values[:, 0] == pytest.approx([3.4, 1.8, 3.0], abs=1e-5)
-    metrics = evaluate_documents(fake(), documents, batch_size=2, lexicon={"good", "bad"})
+    metrics = evaluate_documents(fake(), documents, "mode", batch_size=2, lexicon={"good", "bad"})
     assert metrics["documents"] == 3
     assert metrics["mse"] == pytest.approx((0.6**2 + 0.8**2) / 3, abs=1e-5)
     assert metrics["selected"] == pytest.approx(4 / 8)

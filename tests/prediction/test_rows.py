@@ -30,7 +30,7 @@ def aspects() -> FittedModel:
 
 def test_targets_with_own_masks_have_columns_of_their_own(aspects: FittedModel) -> None:
     layout = Layout(aspects.task, own=True, contributions=True)
-    reading = read(aspects, "the bad maybe the good", contributions="removal")
+    reading = read(aspects, "the bad maybe the good", contributions="removal", decode="mode")
     row = layout.row("a", reading)
     assert list(row) == list(layout.kinds)
     assert {name for name in row if name.startswith("food.")} == {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pyro_rationale.prediction.options import ExplainOptions
 from tests.prediction.test_aspect_faces import fitted as two_aspects  # noqa: F401
 from tests.prediction.test_predictor import fake
 from tests.support.browser import DESKTOP, PHONE, too_wide, violations
@@ -198,7 +199,7 @@ def test_a_hostile_text_is_a_text(page: Page, address: str) -> None:
 
 
 def test_words_of_each_target(page: Page, two_aspects: Any) -> None:  # noqa: F811
-    with served(two_aspects) as place:
+    with served(two_aspects, options=ExplainOptions("mode", samples=20)) as place:
         page.goto(place)
         write(page, "the bad maybe the good")
         assert marked(page) == ["A\N{NO-BREAK SPACE}bad", "AB\N{NO-BREAK SPACE}maybe", "B\N{NO-BREAK SPACE}good"]

@@ -17,7 +17,7 @@ from tests.prediction.test_aspect_faces import fitted as two_aspects  # noqa: F4
 from tests.prediction.test_calibration import calibrated
 from tests.prediction.test_predictor import VOCABULARY, fake, sigmoid
 
-OPTIONS = ExplainOptions(samples=50)
+OPTIONS = ExplainOptions("mode", samples=50)
 
 
 def answer(fitted: Any, text: str, struck: tuple[int, ...] = ()) -> dict[str, Any]:

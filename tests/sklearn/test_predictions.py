@@ -17,8 +17,8 @@ from sklearn.base import clone
 from sklearn.metrics import r2_score
 
 from pyro_rationale.data.document import make_document
-from pyro_rationale.prediction.decoding import decode_all
 from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.prediction.shown_masks import decode_all
 from pyro_rationale.sklearn import RationaleClassifier
 from pyro_rationale.tasks import Decision, TargetSpec
 from tests.support.tiny_estimators import ONE, RATINGS, TEXTS, UNSEEN, tiny

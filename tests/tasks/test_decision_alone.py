@@ -7,9 +7,9 @@ import pytest
 
 from pyro_rationale.config import Config
 from pyro_rationale.evaluation.evaluate import evaluate_average, evaluate_documents
-from pyro_rationale.prediction.decoding import decode_all
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.prediction.shown_masks import decode_all
 from pyro_rationale.tasks import Calibration, Decision
 from pyro_rationale.tasks._decision import fit_decision
 from tests.prediction.test_calibration import TEXTS

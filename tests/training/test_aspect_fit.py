@@ -26,10 +26,11 @@ from pyro_rationale.evaluation.objective_report import objective_report
 from pyro_rationale.evaluation.results import RunMetrics, train, train_ensemble
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import GUIDES
-from pyro_rationale.prediction.decoding import decode_masks, predict_from
+from pyro_rationale.prediction.decoding import predict_from
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.predictor import Prediction
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.prediction.shown_masks import decode_masks
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.rate_control import AspectControls, RateControl, Schedule

@@ -20,9 +20,10 @@ from pyro_rationale.config import Config
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.results import RunMetrics, train_ensemble
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.decoding import decode_all, evaluating, inclusion_probabilities, predict_from
+from pyro_rationale.prediction.decoding import evaluating, inclusion_probabilities, predict_from
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.prediction.shown_masks import decode_all
 from pyro_rationale.sklearn import RationaleRegressor
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.ensemble import EnsembleRun

@@ -15,9 +15,9 @@ from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.data.word_classes import Exclusion, is_punctuation
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.decoding import decode_all
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.prediction.posterior_draws import inspect_documents
+from pyro_rationale.prediction.shown_masks import decode_all
 from pyro_rationale.training.prepare import prepare_run
 from tests.support.small_fit import fit_small, small, table
 

@@ -19,9 +19,9 @@ from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.evaluation.objective_report import objective_report
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import GUIDES
-from pyro_rationale.prediction.decoding import decode_all
 from pyro_rationale.prediction.options import DecodeOptions, PredictOptions
 from pyro_rationale.prediction.predictor import predict
+from pyro_rationale.prediction.shown_masks import decode_all
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.validation import score_modes
 from tests.support.small_fit import Break, differences, fit_small, table, whole, without_manifest

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from pyro_rationale.data import Document, load_corpus
-from pyro_rationale.prediction.decoding import decode_all
 from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.prediction.shown_masks import decode_all
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun

@@ -26,8 +26,8 @@ from pyro_rationale.experiments.studies.attention import StudyAttention
 from pyro_rationale.experiments.studies.positions import position_metrics
 from pyro_rationale.experiments.studies.question_variants import LEXICON_CORPORA, RELAXED, Flags, Variant
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.decoding import decode_all
 from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.prediction.shown_masks import decode_all
 from pyro_rationale.run_files import CONFIG, read_config
 from pyro_rationale.storage import note
 from pyro_rationale.training.defaults import resolve

@@ -9,8 +9,9 @@ from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.document import Document, highest
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.attribution._base import AttributionMethod, attribute, importance
-from pyro_rationale.prediction.decoding import Mask, decode_masks, predict_from
+from pyro_rationale.prediction.decoding import Mask, predict_from
 from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.prediction.shown_masks import decode_masks
 from pyro_rationale.tasks import Numbers
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pyro_rationale.training.history import EpochRecord
 
 RULES = {
+    "agreeing": "the most probable rationale that predicts what all of them do on average",
     "mode": "the most probable rationale",
     "threshold": "the words above the threshold of --threshold",
     "sample": "one rationale drawn at random",

@@ -93,7 +93,7 @@ class ReportContext:
     quality: tuple[Chart, ...] = ()
     sections: tuple[Section, ...] = ()
     diagnostics: tuple[Section, ...] = ()
-    rule: str = "the most probable rationale"
+    rule: str = "one rationale"
     decision: Decision | None = None
     averaged: bool = True
     inclusion: str = "inclusion probability under the guide, not calibrated"

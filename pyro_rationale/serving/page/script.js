@@ -249,7 +249,7 @@ function showLegend() {
   if (state.other >= 0) lines.push(["underlined: the rationale chosen below"]);
   else if (state.target < 0) lines.push(["underlined with a letter: kept for that target"]);
   else if (!targets()[state.target].kept.includes(true)) lines.push(["no word is kept: the prediction is that of a text without evidence"]);
-  else lines.push(["underlined: the most probable rationale"]);
+  else lines.push(["underlined: the rationale"]);
   if (state.other < 0 && some.length) {
     const least = targets()[state.target].least_effect, sides = new Set(some.map((span) => side(span.effect, least)));
     if (sides.has("for")) lines.push([make("b", { class: "for letter t0" }, "+"), ` raises ${unit}`]);
