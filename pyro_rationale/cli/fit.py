@@ -335,6 +335,7 @@ def show_metrics(console: Terminal, metrics: RunMetrics, config: Config, verbose
 
 def show_documents(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
     """A few test documents with their rationales; the first ones, not chosen."""
+    from pyro_rationale.prediction.information import by_target, little_line, little_said
     from pyro_rationale.prediction.options import PredictOptions
     from pyro_rationale.prediction.predictor import predict
     from pyro_rationale.reporting.aspects import aspect_key, aspect_text
@@ -354,6 +355,8 @@ def show_documents(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
             console.print(aspect_key(task.spec.names, plain))
         else:
             console.print(rationale(document, reading.kept, gold=document.gold, plain=plain))
+        if little := little_line(little_said(by_target(task, reading.information))):
+            console.print(little, style="dim")
     if documents and not plain and fit.fitted.aspects == 1:
         console.print()
         console.print(legend(gold=documents[0].gold is not None))

@@ -54,7 +54,7 @@ class Layout:
             front = self._front(name)
             made[f"{front}prediction"] = "label" if labels else "number"
             ends = [f"probability.{label}" for label in labels] or ["low", "high"]
-            made |= dict.fromkeys((front + end for end in ends), "number")
+            made |= dict.fromkeys((front + end for end in (*ends, "information")), "number")
             if self.own:
                 made |= self._rationale(front)
         if not self.own:
@@ -96,6 +96,8 @@ class Layout:
                 low, high = prediction.interval[number]
                 ends = (_rounded(end, self.digits[number]) for end in (low, high))
                 cells[f"{front}low"], cells[f"{front}high"] = ends
+            if prediction.information is not None:
+                cells[f"{front}information"] = _rounded(prediction.information[number])
             if self.own:
                 cells |= self._marked(front, prediction.aspects[number], (name,))
         if not self.own:

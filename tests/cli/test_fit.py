@@ -147,6 +147,7 @@ def test_it_ends_with_a_table_and_three_documents(run: tuple[Path, str]) -> None
     assert told == [(document.id, f"{document.targets[0]:.4g}") for document in corpus.test[:3]]
     assert corpus.test[2].text.split()[0] in words
     assert "[" in words.partition(told[0][0])[2]  # kept words are in brackets where there is no colour
+    assert "taken together, these words say little about appearance" in words  # after so few steps
     assert output.rstrip().endswith(f"explain --run '{folder}'")
 
 

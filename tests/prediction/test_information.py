@@ -13,6 +13,7 @@ from pyro_rationale.cli.explain import as_dict, as_text
 from pyro_rationale.prediction.information import LITTLE, by_target, information, little_said, unread_of
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.predictor import predict
+from pyro_rationale.prediction.rows import Layout
 from pyro_rationale.tasks import TargetSpec, task_of
 from tests.prediction.test_calibration import calibrated
 from tests.prediction.test_predictor import SPECS
@@ -96,6 +97,8 @@ def test_a_reading_tells_which_targets_its_words_say_little_about() -> None:
     assert "say little" not in as_text(good, run.task, 0.9) + as_text(older, run.task, 0.9)
     assert as_dict(doubtful, run.task, options)["information"] == {"stars": 0.09}
     assert as_dict(older, run.task, options)["information"] == {}
+    assert Layout(run.task).row("a", doubtful)["information"] == 0.09
+    assert Layout(run.task).row("a", older)["information"] is None
 
 
 def test_an_explanation_tells_it_too() -> None:

@@ -34,7 +34,9 @@ def test_targets_with_own_masks_have_columns_of_their_own(aspects: FittedModel) 
     row = layout.row("a", reading)
     assert list(row) == list(layout.kinds)
     assert {name for name in row if name.startswith("food.")} == {
-        "food.prediction", "food.low", "food.high", "food.rationale", "food.spans", "food.kept"}  # fmt: skip
+        "food.prediction", "food.low", "food.high", "food.information", "food.rationale", "food.spans",
+        "food.kept",
+    }  # fmt: skip
     assert row["<staff>.rationale"] == "bad maybe"
     assert row["food.rationale"] == "maybe … good"
     span = row["food.spans"][1]
