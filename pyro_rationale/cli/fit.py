@@ -178,7 +178,7 @@ def fit_and_show(
             console.say(f"\nInterrupted. {way if begun else 'Nothing was written.'}", whole=True)
             raise
     bar.ended(finished)
-    show_metrics(console, metrics, config, verbose)
+    show_metrics(console, metrics, finished.fitted.config, verbose)  # what was chosen by the texts included
     pairs = finished.fitted.task.of_pairs
     if pairs and "baselines" in given() and baselines:
         console.say("--baselines: pairs of texts have random order and BM25; study rankers compares other methods")

@@ -294,6 +294,20 @@ def test_a_better_baseline_is_told_with_what_may_help(tmp_path: Path, pretrained
     assert ("--pretrained minilm" in told.getvalue()) == (pretrained is None)
 
 
+def test_what_may_help_heeds_what_was_chosen_by_the_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit without flags once advised a transformer that it had chosen itself."""
+    seen: list[Config] = []
+    shown = "pyro_rationale.cli.fit.show_metrics"
+    monkeypatch.setattr(shown, lambda console, metrics, config, verbose: seen.append(config))
+    lines = [f"what a {word} room {i},{i % 5}" for i, word in enumerate(["lovely", "dull"] * 20)]
+    (tmp_path / "rooms.csv").write_text("text,stars\n" + "\n".join(lines))
+    words = ["--data", tmp_path / "rooms.csv", "--target-column", "stars", "--steps", 1, "--threads", 1]
+    words += ["--out", tmp_path / "run", "--baselines", "none"]
+    CliRunner().invoke(fit, list(map(str, words)), catch_exceptions=False)
+    assert seen == [read_config(tmp_path / "run")[0]]
+    assert seen[0].model.guide == "chain"
+
+
 def test_a_path_that_looks_like_markup(tmp_path: Path) -> None:
     folder = tmp_path / "[bold]"
     folder.mkdir()
