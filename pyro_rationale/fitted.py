@@ -309,8 +309,8 @@ class FittedModel:
 
         Args:
             texts: strings or documents.
-            options: `samples`, `alternatives`, `predict`, `interval`, `level`, `seed`, `contributions` and `answers` of
-                :class:`~pyro_rationale.prediction.options.ExplainOptions`.
+            options: `decode`, `samples`, `alternatives`, `predict`, `interval`, `level`, `seed`, `contributions` and
+                `answers` of :class:`~pyro_rationale.prediction.options.ExplainOptions`.
         """
         from pyro_rationale.prediction.explanation import explain
         from pyro_rationale.prediction.options import ExplainOptions

@@ -189,6 +189,7 @@ def evaluate_pairs(
     from pyro_rationale.evaluation.ranking_baselines import baselines_of
 
     assert isinstance(chosen.corpus, PairCorpus)
+    how = how.for_pairs
     ranking = rank(fitted, chosen.corpus, chosen.split, how, batch_size)
     evaluation = evaluate_ranked(fitted, ranking, how, batch_size)
     config = fitted.config

@@ -309,7 +309,7 @@ def _standing(prediction: Prediction) -> str:
         return ""
     each = [in_percent(probability) for probability in found if probability is not None]
     parts = prediction.aspects or (prediction,)
-    # An ensemble shows the mode of a member that is most like the others': another mask may be more probable.
+    # What is shown need not be the mode, and the mode of an ensemble, that of a member, need not be the most probable.
     what = "the most probable" if all(map(_most_probable, parts)) else "a probable"
     if not prediction.aspects:
         return f", {what} rationale ({each[0]})"
@@ -318,9 +318,14 @@ def _standing(prediction: Prediction) -> str:
 
 
 def _most_probable(part: Prediction) -> bool:
-    """Whether no alternative to the rationale that is shown is more probable, by more than rounding."""
+    """Whether no alternative to the rationale that is shown is more probable, by more than rounding.
+
+    Without a list of alternatives, that is known of the mode alone.
+    """
     others = [other.log_probability for other in part.alternatives if other.mask != part.kept]
-    return part.probability is None or math.exp(max(others, default=-math.inf)) <= part.probability * (1 + 1e-6)
+    if not others:
+        return part.kept == part.mode
+    return part.probability is None or math.exp(max(others)) <= part.probability * (1 + 1e-6)
 
 
 def _others(prediction: Prediction, task: Task) -> Iterator[Text]:

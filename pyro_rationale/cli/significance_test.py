@@ -81,7 +81,7 @@ def against(
     chosen = select_documents(first.config.data, flags, given(), split, first.spec, first.rows)
     if isinstance(chosen.corpus, PairCorpus):
         refuse_for_pairs({"judge": judge_folder})
-        corpus = chosen.corpus
+        corpus, how = chosen.corpus, how.for_pairs
         one, two = (evaluate_ranking(fitted, corpus, chosen.split, how, batch_size) for fitted in (first, second))
     else:
         one, two = (evaluate(ModelRationalizer(fitted, how, batch_size), chosen.documents, judge=judge, seed=how.seed)

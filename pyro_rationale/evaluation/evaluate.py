@@ -119,11 +119,13 @@ def evaluate(
     model = rationalizer if isinstance(rationalizer, ModelRationalizer) else None
     averaged, predictive = None, None
     if model is not None and samples and texts:
-        options = PredictOptions("agreeing", seed=seed, samples=samples, alternatives=0)
+        agrees = masks is None and model.decode.decode == "agreeing" and model.decode.seed == seed
+        rule = "agreeing" if agrees else "mode"  # which needs no more draws than are averaged
+        options = PredictOptions(rule, seed=seed, samples=samples, alternatives=0)
         predictions = predict(model.fitted, texts, options, model.batch_size)
         shown: list[Mask] = []
         averaged, predictive = averages(_seen(predictions, shown, len(texts), progress))
-        if masks is None and model.decode.decode == "agreeing" and model.decode.seed == seed:
+        if agrees:
             masks = shown
     masks = rationalizer.masks(texts) if masks is None else masks
     made = compute(

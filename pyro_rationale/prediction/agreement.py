@@ -15,6 +15,7 @@ from pyro_rationale.tasks import Numbers, Task
 CANDIDATES = 10  # masks that are drawn for it, beside the mode
 NEARLY = 3.0  # nats of log q by which a mask may be less probable than the mode
 TOLERANCE = 0.03  # of the scale of a rating, or of the probability of classes: what two predictions may differ by
+ROUNDING = 1e-6  # so much less is no less: of several commands, which read texts in other batches, all choose alike
 
 
 def agreeing(
@@ -26,8 +27,9 @@ def agreeing(
 ) -> NDArray[np.int64]:
     """The number of the mask that is shown of each document; 0, the mode, where no other agrees better.
 
-    It is the most probable of those whose predictions differ from the average by no more than `TOLERANCE`; where there
-    is none, the one that differs least.
+    It is the mode if its prediction differs from the average by no more than `TOLERANCE`, else the most probable of the
+    draws of which this is true; where there is none, the one that differs least. Predictions count as people see them,
+    within the scale.
 
     Args:
         task: what is predicted.
@@ -36,28 +38,30 @@ def agreeing(
         kept: words of each mask, `(1 + S, B)`. One without a word is shown if it is the mode, or not at all.
         owners: the target of each document that asks about one alone; `None`: all targets count alike.
     """
-    distance = differences(task, values, values[1:].mean(0, keepdims=True))
-    every = np.arange(distance.shape[1])
-    distance = distance.mean(-1) if owners is None else distance[:, every, owners]
+    distance = differences(task, task.clip(values), task.clip(values[1:].mean(0, keepdims=True)))
+    distance = distance.mean(-1) if owners is None else distance[:, np.arange(distance.shape[1]), owners]
     candidate = (log_q >= log_q[0] - NEARLY) & (kept > 0)
     candidate[0] = True
-    order = np.argsort(-np.where(candidate, log_q, -np.inf), axis=0, kind="stable")
-    ranked = np.take_along_axis(np.where(candidate, np.maximum(distance, TOLERANCE), np.inf), order, axis=0)
-    best: NDArray[np.int64] = np.take_along_axis(order, ranked.argmin(0)[None], axis=0)[0]
+    distance = np.where(candidate, distance, np.inf)
+    near = distance <= np.maximum(distance.min(0), TOLERANCE) + ROUNDING
+    likely = log_q.copy()
+    likely[0] = np.inf  # an ensemble's mode is that of a member, than which a draw may be more probable
+    best: NDArray[np.int64] = np.where(near, likely, -np.inf).argmax(0)
     return best
 
 
 def differences(task: Task, one: Numbers, other: Numbers) -> Numbers:
     """How far predictions `(*shape, W)` of each target are apart, `(*shape, D)`.
 
-    In shares of the scale of a rating, or as the total variation of the probabilities of classes.
+    In shares of the scale of a rating, or as the total variation of the probabilities of classes. Predictions of a task
+    of another package that has neither scales nor probabilities are compared as they are.
     """
     one, other = np.broadcast_arrays(one, other)
     flat = [values.reshape(-1, values.shape[-1]) for values in (one, other)]
     classes = [task.probabilities(values) for values in flat]
     if classes[0] is None or classes[1] is None:
-        low, high = np.array(task.spec.ranges, dtype=float).T
-        apart = np.abs(flat[0] - flat[1]) / (high - low)
+        sizes = np.array([high - low for low, high in task.spec.ranges] or 1.0)
+        apart = np.abs(flat[0] - flat[1]) / sizes
     else:
         apart = np.abs(classes[0] - classes[1]).sum(-1) / 2
     shaped: Numbers = apart.reshape(*one.shape[:-1], -1)

@@ -85,7 +85,7 @@ class ModelEmbedder:
 
     def __init__(self, fitted: FittedModel, decode: DecodeOptions | None = None, batch_size: int = 64) -> None:
         check_ranking(fitted)
-        self.fitted, self.decode, self.batch_size = fitted, decode or DecodeOptions(), batch_size
+        self.fitted, self.decode, self.batch_size = fitted, (decode or DecodeOptions()).for_pairs, batch_size
         self.name = fitted.name
 
     @cached_property

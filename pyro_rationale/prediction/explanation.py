@@ -66,8 +66,8 @@ class Explanation:
         labels: the set of labels that holds the true one with the probability of an interval, or one per target;
             `None` for numbers.
         level: probability of the interval, or of the set.
-        alternatives: distinct rationales, the shown one first, the others by falling probability; none of a text
-            without words.
+        alternatives: distinct rationales, the shown one first (with other rules than `agreeing` the most probable one),
+            the others by falling probability; none of a text without words.
         names: of the targets.
         known: number of the words that the model knows; it reads all others as one and the same.
         tau: weight of the entropy that the guide was fitted with.

@@ -77,11 +77,11 @@ def draw_and_read(
     draws = distinct(first, drawn[:samples])
     reading = read_masks(fitted, batch, q, draws, documents)
     log_q, every = q.log_prob(draws.masks).cpu().numpy(), np.arange(len(documents))
-    number = np.ones(len(documents), dtype=np.int64)
+    number = np.ones(len(documents), dtype=np.int64)  # among the first masks: behind the mode stands that of the rule
     if agrees:
         owners = [document.aspect for document in documents if document.aspect is not None]
-        values, likely, kept_words = (all_of[draws.places, every] for all_of in (reading.values, log_q, reading.kept))
-        number = agreeing(fitted.task, values, likely, kept_words, np.array(owners) if owners else None)
+        values, likely, words = (all_of[draws.places, every] for all_of in (reading.values, log_q, reading.kept))
+        number = agreeing(fitted.task, values, likely, words, np.array(owners) if owners else None)
     shown = draws.places[number, every]
     chosen = draws.masks[torch.from_numpy(shown).to(kept.device), torch.from_numpy(every).to(kept.device)]
     return ReadDraws(draws, reading, drawn[:samples], shown, chosen, log_q)
@@ -92,7 +92,7 @@ def decode_and_draw(
 ) -> tuple[Tensor, Tensor]:
     """A mask by the decode rule `(B, T)`, `agreeing` being the mode here, and draws `(S, B, T)`.
 
-    The first draws are the same ones whatever their number: those of which the shown mask is chosen.
+    The first `CANDIDATES` draws, of which the shown mask is chosen, are the same however many there are.
     """
     if not hasattr(q, "sample_from"):
         with seeded(seed_of(documents[0], options.seed)):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import check_fields, option
@@ -34,6 +34,11 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    @property
+    def for_pairs(self) -> Self:
+        """Options for texts that are compared: nothing is predicted of one that its mask could agree with."""
+        return replace(self, decode="mode") if self.decode == "agreeing" else self
+
 
 @dataclass(frozen=True)
 class PredictOptions(DecodeOptions):
@@ -41,8 +46,8 @@ class PredictOptions(DecodeOptions):
 
     samples: int = option(100, "the guide's draws per text, for intervals and alternatives", least=1,
                           expected="at least 1 draw")
-    alternatives: int = option(3, "rationales to list per text, the shown one included", least=0,
-                               expected="0 or more")
+    alternatives: int = option(3, "rationales to list per text, with the shown one (of other rules than agreeing: with "
+                               "the most probable one)", least=0, expected="0 or more")
     level: float = option(0.9, "probability of the interval of a rating (of few levels the nearest that there is), or "
                           "of the set of classes", above=0, below=1,
                           expected="a probability between 0 and 1", common=True)

@@ -285,7 +285,6 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     asked = parse_answers(fitted.task, options.answers)
     masks = read.draws.masks.to("cpu", torch.bool).numpy()
     inclusion = q.mean.cpu().numpy()
-    probabilities = q.log_prob(kept).exp().cpu().numpy()
     predictions = []
     for b, document in enumerate(documents):
         words, index = len(document.tokens), int(read.shown[b])
@@ -308,7 +307,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 predictive=None if mixture is None else mixture.document(b),
                 contributions=parts[b],
                 answers=answers_of(fitted, document, asked, options.samples, options.seed),
-                probability=float(probabilities[b]) if words else None,
+                probability=math.exp(read.log_q[index, b]) if words else None,
                 information=None if nats is None else tuple(nats[b].tolist()),
             )
         )

@@ -127,7 +127,8 @@ class TargetRationale:
         inclusion: probability under the guide that each word is kept.
         prediction: of this target.
         from_rationale: the prediction from the words of the rationale alone.
-        alternatives: distinct rationales, the shown one first.
+        alternatives: distinct rationales, in the order of :attr:`Explanation.alternatives
+            <pyro_rationale.prediction.explanation.Explanation.alternatives>`.
         probability: that the guide gives to the rationale, q(mask | text), exact; `None` of a text without words.
     """
 

@@ -21,6 +21,7 @@ from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.tasks import Numbers
 
 if TYPE_CHECKING:
+    from pyro_rationale.distributions import MaskDistribution
     from pyro_rationale.fitted import FittedModel
 
 
@@ -50,7 +51,12 @@ def _decode_rows(
     values, words = np.zeros((len(documents), fitted.task.width)), word_counts(documents)
     with evaluating(fitted), seeded(options.seed):
         for index, batch in batches_of(fitted, documents, batch_size):
-            z, values[index] = _shown(fitted, batch, [documents[i] for i in index], options)
+            q = fitted.guide.posterior(batch)
+            if options.decode == "agreeing":
+                z, values[index] = _agreeing(fitted, batch, q.discrete(), [documents[i] for i in index], options)
+            else:
+                z = decode(q, options)
+                values[index] = fitted.task.values(predictive(fitted, batch, z, q.discrete().responsibilities(z)))
             for i, row in zip(index, z, strict=True):  # an empty text is read as one unknown word: not in its mask
                 masks[i] = tuple((row[: words[i]] > 0.5).tolist())
     return masks, values
@@ -67,21 +73,16 @@ def decode_masks(
     return [tuple((row > 0.5).tolist()) for row in rows]
 
 
-def _shown(
-    fitted: FittedModel, batch: Batch, documents: Sequence[Document], options: DecodeOptions
+def _agreeing(
+    fitted: FittedModel, batch: Batch, q: MaskDistribution, documents: Sequence[Document], options: DecodeOptions
 ) -> tuple[Tensor, Numbers]:
-    """Masks of a batch `(B, T)`, and what is predicted from each `(B, W)`."""
-    q = fitted.guide.posterior(batch)
-    own = q.discrete()
-    if options.decode != "agreeing":
-        z = decode(q, options)
-        return z, fitted.task.values(predictive(fitted, batch, z, own.responsibilities(z)))
-    if hasattr(own, "sample_from") or len(documents) == 1:
-        read = draw_and_read(fitted, batch, own, documents, options, CANDIDATES)
+    """Masks of a batch that agree with the averages `(B, T)`, and what is predicted from each `(B, W)`."""
+    if hasattr(q, "sample_from") or len(documents) == 1:
+        read = draw_and_read(fitted, batch, q, documents, options, CANDIDATES)
         return read.kept, read.values
-    z, values = torch.zeros_like(own.mean), np.zeros((len(documents), fitted.task.width))
+    z, values = torch.zeros(batch.tokens.shape), np.zeros((len(documents), fitted.task.width))
     for b, document in enumerate(documents):  # draws of such a guide depend on those before
         alone = fitted.encode([unlabelled(document)]).to(fitted.device)
-        row, values[b] = _shown(fitted, alone, [document], options)
+        row, values[b] = _agreeing(fitted, alone, fitted.guide.posterior(alone).discrete(), [document], options)
         z[b, : row.shape[-1]] = row[0]
     return z, values

@@ -64,7 +64,7 @@ def test_text_comes_back_with_brackets_in_a_file(call: Run, planted: Path) -> No
 
 def test_the_share_of_the_rationale_that_is_shown(call: Run, planted: Path) -> None:
     """The prediction is an average, so a reader must see how much of it the marks are."""
-    _, out, _ = call(explain, "--run", planted, TEXT)
+    _, out, _ = call(explain, "--run", planted, "--decode", "mode", TEXT)
     assert re.search(r"words kept \([\d.]+ %\), the most probable rationale \([<\d.]+ %\)\n", out)
 
 
@@ -96,7 +96,8 @@ def test_json_lines_hold_what_is_promised(call: Run, planted: Path) -> None:
     assert prediction["low"] <= prediction["mean"] <= prediction["high"]
     assert prediction["sd"] > 0
     masks = [tuple(a["mask"]) for a in first["alternatives"]]
-    assert masks[0] == tuple(first["mode"])
+    assert masks[0] == tuple(first["kept"])
+    assert tuple(first["mode"]) in masks
     assert len(set(masks)) == len(masks) == 4
     assert second["tokens"] == ["xyzzy"]
 
@@ -237,7 +238,7 @@ def test_evaluate_prints_the_table_of_the_runs_own_test_split(call: Run, planted
     path = tmp_path / "figures.json"
     status, out, _ = call(evaluate, "--run", planted, "--json", path, "--verbose")
     assert status == 0
-    assert "(test split), masks by mode" in " ".join(out.split())
+    assert "(test split), masks by agreeing" in " ".join(out.split())
     assert "precision as in Lei et al." in out
     result = json.loads(path.read_text())
     assert result["metrics"]["documents"] == 10
@@ -306,7 +307,7 @@ def test_help_of_evaluate_claims_no_default_that_is_the_runs(call: Run) -> None:
     called("evaluate", "--help")  # click keeps the names of this option from the first time on
     status, out, err = call(evaluate, "-h")
     assert status == 0, err
-    assert "[default: mode]" in " ".join(out.split())
+    assert "[default: agreeing]" in " ".join(out.split())
     assert "[default: synthetic]" not in " ".join(out.split())
 
 

@@ -60,12 +60,25 @@ def test_as_many_words_are_marked_as_the_rationale_has(
     assert (end.value.code, err) == (0, "")
     told = json.loads(out)
     fitted = FittedModel.load(run)
-    assert sum(told["kept"]) == max(1, sum(fitted.predict(TEXT)[0].mode))
+    assert sum(told["kept"]) == max(1, sum(fitted.predict(TEXT)[0].kept))
     assert (told["method"], told["explains"]) == (method, "full-text reader")
     numbers = told["attributions"]["appearance"]["words"]
     assert len(numbers) == len(told["tokens"]) == 14
     least = min(abs(number) for number, kept in zip(numbers, told["kept"], strict=True) if kept)
     assert all(abs(number) <= least for number, kept in zip(numbers, told["kept"], strict=True) if not kept)
+
+
+def test_the_rationale_is_that_of_the_seed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("lime")
+    monkeypatch.setattr("pyro_rationale.prediction.agreement.TOLERANCE", 1e-5)
+    fitted, sizes = FittedModel.load(run), []
+    for seed in range(4):
+        (found,) = attributions(
+            fitted, stored_reader(fitted, run), fitted.documents([TEXT]), ATTRIBUTIONS["lime"], 4, seed
+        )
+        sizes.append(sum(found.kept))  # type: ignore[union-attr]
+        assert sizes[-1] == max(1, sum(fitted.predict(TEXT, seed=seed)[0].kept))
+    assert len(set(sizes)) > 1
 
 
 def test_lines_say_what_is_explained(run: Path) -> None:

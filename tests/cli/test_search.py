@@ -73,6 +73,7 @@ def test_search_prints_both_sides(run: Path, indexed: Path, call: Run, tmp_path:
     assert "queries.txt, line 2 " in out
     one = call(search, "--run", run, "--index", indexed, "--top", 2, QUERY)
     assert "[" in one
+    assert call(search, "--run", run, "--index", indexed, "--top", 2, "--decode", "mode", QUERY) == one
 
 
 def test_a_table_of_queries_is_searched_row_by_row(run: Path, indexed: Path, call: Run, tmp_path: Path) -> None:
@@ -214,6 +215,8 @@ def test_evaluate_prints_rankings_of_queries(run: Path, call: Run, tmp_path: Pat
     ]  # fmt: skip
     assert set(figures["baselines"]) == {"random", "bm25"}
     assert 0 < metrics["map"] <= 1
+    assert figures["decode"] == "mode"
+    assert "masks by mode" in " ".join(out.split())
 
 
 def test_two_runs_that_rank_texts_are_compared_query_by_query(run: Path, call: Run, tmp_path: Path) -> None:
@@ -221,6 +224,7 @@ def test_two_runs_that_rank_texts_are_compared_query_by_query(run: Path, call: R
     found = json.loads(call(against, run, copy, "--draws", 19, "--json", "-"))
     assert found["metrics"]["map"]["difference"] == 0.0
     assert found["metrics"]["map"]["p"] == 1.0
+    assert found["decode"] == "mode"
 
 
 def test_inspect_writes_a_report_of_pairs(run: Path, call: Run, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def table(command: Any, *words: object) -> str:
     return str(done.stdout)
 
 
-@pytest.mark.parametrize("rule", ["mode", "threshold", "sample"])
+@pytest.mark.parametrize("rule", ["agreeing", "mode", "threshold", "sample"])
 def test_measuring_a_run_gives_its_test_table(runs: tuple[Path, Path, Path], rule: str) -> None:
     fitted = FittedModel.load(runs[0], "cpu")
     documents = load_corpus(fitted.config.data).test
@@ -143,7 +143,7 @@ def test_the_table_of_two_runs(runs: tuple[Path, Path, Path], tmp_path: Path) ->
     found = json.loads((tmp_path / "found.json").read_text())
     assert "F1, mean of documents" in printed
     assert f"{100 * found['metrics']['f1']['difference']:+.1f} (" in printed
-    assert printed.startswith(f"{found['documents']} documents of synthetic (test split), masks by mode")
+    assert printed.startswith(f"{found['documents']} documents of synthetic (test split), masks by agreeing")
 
 
 def test_every_metric_is_in_the_documentation(runs: tuple[Path, Path, Path]) -> None:

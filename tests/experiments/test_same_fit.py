@@ -18,6 +18,7 @@ from pyro_rationale.experiments.benchmark.spec import make_plan
 from pyro_rationale.experiments.same_fit import check_same_options
 from pyro_rationale.experiments.studies.cells import STUDY, Study
 from pyro_rationale.experiments.studies.question_variants import QUESTIONS, RELAXED, Variant
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.run_files import CONFIG, read_config
 from tests.support.small_fit import content, ratings_table, small, without_manifest
 
@@ -37,6 +38,14 @@ def test_a_baseline_of_another_learning_rate_is_not_taken(name: str, tmp_path: P
         fit_method(name, other_rate(config), corpus, tmp_path / name)
     elsewhere = config.changed(threads=2)
     fit_method(name, elsewhere, corpus, tmp_path / name)  # is read: the number of threads is no other fit
+
+
+def test_methods_are_compared_by_their_most_probable_masks(tmp_path: Path) -> None:
+    """As in the cells that stand beside theirs: a rule that weighs predictions as well would mix two measures."""
+    config = small(guide="independent", steps=4, anneal=2)
+    fitted = fit_method("relaxed", config, load_corpus(config.data), tmp_path / "relaxed")
+    assert isinstance(fitted, ModelRationalizer)
+    assert fitted.decode.decode == "mode"
 
 
 def test_defaults_that_are_given_are_the_same_options(tmp_path: Path) -> None:

@@ -238,3 +238,8 @@ def test_a_mask_is_called_most_probable_only_if_it_is() -> None:
     shown = as_text(replace(reading, alternatives=(reading.alternatives[0], other)), run.task, 0.9)
     assert "most probable" not in shown
     assert ", a probable rationale (" in shown
+    for listed in (reading.alternatives, ()):  # as --alternatives 1 and 0 list them
+        alone = replace(reading, alternatives=listed[:1])
+        assert "the most probable rationale (" in as_text(alone, run.task, 0.9)
+        drawn = replace(alone, mode=tuple(not flag for flag in reading.kept))
+        assert ", a probable rationale (" in as_text(drawn, run.task, 0.9)

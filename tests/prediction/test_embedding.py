@@ -54,6 +54,7 @@ def test_the_digest_tells_models_and_rules_apart() -> None:
     fitted = untrained_pairs()
     same = ModelEmbedder(FittedModel.load(untrained_run()))
     assert ModelEmbedder(fitted).digest == same.digest
+    assert ModelEmbedder(fitted, DecodeOptions("mode")).digest == same.digest  # that of indexes of older versions
     assert ModelEmbedder(fitted, DecodeOptions("threshold")).digest != same.digest
     assert ModelEmbedder(untrained_pairs(hidden=5)).digest != same.digest
     assert 0.01 < same.temperature < 1

@@ -27,7 +27,7 @@ from pyro_rationale.evaluation.results import RunMetrics, train, train_ensemble
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.prediction.decoding import predict_from
-from pyro_rationale.prediction.options import ExplainOptions
+from pyro_rationale.prediction.options import DecodeOptions, ExplainOptions
 from pyro_rationale.prediction.predictor import Prediction
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.prediction.shown_masks import decode_masks
@@ -93,16 +93,10 @@ def test_a_loaded_run_has_a_prior_and_a_mask_for_each_target(run: TrainingRun, l
     torch.testing.assert_close(
         loaded.guide.posterior(loaded.encode(rows)).mean, run.fitted.guide.posterior(run.fitted.encode(rows)).mean
     )
-    masks = decode_masks(loaded, rows, options=_mode())
+    masks = decode_masks(loaded, rows, DecodeOptions())
     assert len(masks) == 4 * len(run.corpus.test)
     with pytest.raises(ConfigError, match="a mask for each target"):
-        decode_masks(loaded, run.corpus.test, options=_mode())
-
-
-def _mode() -> Any:
-    from pyro_rationale.prediction.options import DecodeOptions
-
-    return DecodeOptions()
+        decode_masks(loaded, run.corpus.test, DecodeOptions())
 
 
 def test_predictions_of_texts_are_put_together_from_their_targets(
@@ -136,7 +130,7 @@ def test_tables_have_figures_of_each_target(
     assert test["documents"] == len(documents)
     assert tuple(test["aspects"]) == NAMES
     assert {"mse", "selected", "f1", "foreign"} <= test["aspects"]["aroma"].keys()
-    masks = decode_masks(loaded, by_aspect(documents, 4), _mode())
+    masks = decode_masks(loaded, by_aspect(documents, 4), DecodeOptions())
     assert test["selected"] == pytest.approx(sum(map(sum, masks)) / sum(map(len, masks)))
     own = np.concatenate(masks[1::4]).astype(bool)
     gold = np.concatenate([asked(document, 1).gold or () for document in documents]).astype(bool)

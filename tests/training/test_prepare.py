@@ -54,7 +54,7 @@ def test_excluded_words_end_no_run(tmp_path: Path, guide: str, nonempty: bool) -
     fitted = FittedModel.load(folder, "cpu")
     assert fitted.vocabulary.excluded == Exclusion(punctuation=True)
     documents = [*run.corpus.dev, make_document("!", "... !!! ???")]
-    masks, _ = decode_all(fitted, documents, DecodeOptions())
+    masks, _ = decode_all(fitted, documents, DecodeOptions("mode"))
     for document, mask in zip(documents[:-1], masks, strict=False):
         around = [False, *map(bool, mask), False]
         for word, (before, on, behind) in zip(document.tokens, windowed(around), strict=True):
@@ -86,7 +86,7 @@ def test_sentences_are_kept_whole(tmp_path: Path, options: dict[str, Any]) -> No
         return all(len(set(mask[a:b])) <= 1 for a, b in pairwise(starts))
 
     assert any(len(sentence_starts(document)) > 2 for document in documents)
-    for rule in ("mode", "threshold", "sample"):
+    for rule in ("agreeing", "mode", "threshold", "sample"):
         masks, _ = decode_all(fitted, documents, DecodeOptions(decode=rule))
         assert all(map(is_whole, documents, masks))
     for reading in fitted.predict(documents, samples=20):

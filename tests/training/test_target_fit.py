@@ -56,7 +56,7 @@ def otherwise(documents: Sequence[Document]) -> list[Document]:
 def test_what_is_predicted_does_not_depend_on_the_targets(guide: str) -> None:
     fitted, documents = loud(guide)
     others = otherwise(documents)
-    for rule in ("mode", "threshold", "sample"):
+    for rule in ("agreeing", "mode", "threshold", "sample"):
         masks, values = decode_all(fitted, documents, DecodeOptions(decode=rule), 4)
         again, same = decode_all(fitted, others, DecodeOptions(decode=rule), 4)
         assert masks == again

@@ -104,7 +104,7 @@ def test_sigma_is_the_error_of_a_rating_that_is_there(tmp_path: Path, masks: str
         rows = zip(documents, targets.tolist(), strict=True)
         parts[split] = tuple(replace(document, targets=tuple(row)) for document, row in rows)
     fitted = fit_run(config, tmp_path / "run", corpus=replace(corpus, **parts)).fitted  # type: ignore[arg-type]
-    values = decode_all(fitted, parts["dev"], DecodeOptions())[1]
+    values = decode_all(fitted, parts["dev"], DecodeOptions("mode"))[1]
     low, high = np.array(corpus.spec.ranges).T
     errors = (values - np.array([document.targets for document in parts["dev"]])) / (high - low)
     assert fitted.model.likelihood.noise == pytest.approx(math.sqrt(np.nanmean(errors**2)), rel=1e-5)

@@ -85,7 +85,7 @@ def study(
         dev = run_documents(path, flags, "dev", device, ensembles=True)[1] if rescale else None
         if dev is not None and split in ("dev", "all"):
             raise ConfigError(f"--rescale fits on the dev split; measure on another than --split {split}")
-        quality = evaluate_documents(fitted, documents)
+        quality = evaluate_documents(fitted, documents, "mode")
         options = fitted.config.model
         runs.append(
             {

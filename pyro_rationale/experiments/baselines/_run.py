@@ -13,6 +13,7 @@ from pyro_rationale.evaluation.results import train, train_ensemble
 from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.same_fit import is_interrupted
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.run_files import METRICS
 
@@ -55,4 +56,4 @@ def fit_trained(
     else:
         fit = train_ensemble if config.members > 1 else train
         fitted = fit(config, folder, resume=resume, corpus=corpus)[0].fitted
-    return ModelRationalizer(fitted, name=name)
+    return ModelRationalizer(fitted, DecodeOptions("mode"), name=name)  # as in all cells of older versions

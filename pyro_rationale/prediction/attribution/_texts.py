@@ -55,7 +55,7 @@ def attributions(
         documents: the texts.
         method: of attribution.
         evaluations: of the reader for each text; `None`: as many as the method has by default.
-        seed: of whatever is drawn at random.
+        seed: of whatever is drawn at random, by the run as well.
 
     Raises:
         ConfigError: the method's library is not installed.
@@ -68,7 +68,7 @@ def attributions(
         numbers = attribute(reader, document, method, evaluations, seed)
         rows = by_aspect([document], fitted.aspects) if fitted.aspects > 1 else [document]
         masks = []
-        for row, own in zip(rows, decode_masks(fitted, rows, DecodeOptions(), 1), strict=True):
+        for row, own in zip(rows, decode_masks(fitted, rows, DecodeOptions(seed=seed), 1), strict=True):
             asked = numbers if row.aspect is None else numbers[:, [row.aspect]]
             marked = highest(importance(reader, asked, row.aspect), max(1, sum(own)))
             masks.append(tuple(marked.tolist()))
