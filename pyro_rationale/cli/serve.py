@@ -25,7 +25,7 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 @run_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on; 0.0.0.0 lets others in")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free")
-@options_from(ServeOptions, ExplainOptions, without=("decode", "threshold"))
+@options_from(ServeOptions, ExplainOptions, without=("decode", "threshold", "share"))
 @click.option("--index", "index_folder", type=click.Path(path_type=Path), help="of a run that ranks texts: folder that "
               "the command index has made, to be searched on the page")
 @click.option("--top", default=10, show_default=True, type=click.IntRange(1, 100), help="--index: texts to find")
