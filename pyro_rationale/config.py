@@ -176,6 +176,16 @@ class Config:
         return GUIDES[self.guide].default_estimator if self.train.estimator == "auto" else self.train.estimator
 
     @property
+    def for_hard_masks(self) -> str:
+        """Flags to take so that the encoder reads masks of 0 and 1 alone, and no gradients in them; empty: it does."""
+        needed = {
+            "--guide chain": GUIDES[self.guide].family.has_rsample,
+            "--estimator rloo": ESTIMATORS[self.estimator].differentiates,
+            "--head-start none": value_of(self.train, "head_start") == "saliency",
+        }
+        return " ".join(flag for flag, is_needed in needed.items() if is_needed)
+
+    @property
     def penalties(self) -> str:
         """How KL and entropy enter the objective."""
         return str(value_of(self.train, "penalties"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from pyro_rationale.nn.pretrained_folders import find_base, find_folder
 from pyro_rationale.optional import optional
 
 TINY = 1e-9  # weight of a dropped word in soft compaction: its logarithm is finite, and so is its gradient
-
-
+PROJECTIONS = ("query", "key", "value", "q_lin", "k_lin", "v_lin", "Wqkv", "q", "k", "v", "query_proj", "key_proj",
+               "value_proj")  # of attention, as the architectures name them
+TOLERANCE = 0.05  # of the largest state, between soft and hard readings: rounding in bfloat16, and no causal attention
 
 
 class Transformer(nn.Module):
@@ -38,6 +39,7 @@ class Transformer(nn.Module):
         checkpointing: keep no activations within a layer, and compute them again for the gradient: less memory.
 
     Attributes:
+        kind: of its architecture, as `config.json` names it: `bert`, `mpnet`.
         width: numbers per state.
         positions: pieces that it can read at once.
         is_tuned: whether anything of it takes gradients.
@@ -53,14 +55,18 @@ class Transformer(nn.Module):
         transformers = optional("transformers", "pretrained networks need", "transformers")
         transformers.utils.logging.disable_progress_bar()
         try:
+            # None, whatever the folder asks for: torch's attention where the architecture can use it, else its own.
             base = transformers.AutoModel.from_pretrained(
-                str(folder), local_files_only=True, attn_implementation="sdpa", dtype=torch.float32
+                str(folder), local_files_only=True, attn_implementation=None, dtype=torch.float32
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = reason_of(error, 120)
             raise ConfigError(f"--pretrained {folder}: transformers cannot load it ({reason})") from None
         base.requires_grad_(False)
-        self.width = int(base.config.hidden_size)
+        self.kind, self.width = str(base.config.model_type), int(base.config.hidden_size)
+        # Of the architecture itself: the wrapper that LoRA puts around it has a signature of its own.
+        takes = inspect.signature(base.forward).parameters
+        self._may_read_relaxed = bool(getattr(base, "_supports_sdpa", False)) and "position_ids" in takes
         # RoBERTa counts positions from 2, so two of its 514 are no places.
         self._first = _first_position(base)
         self.positions = int(getattr(base.config, "max_position_embeddings", 512)) - self._first
@@ -77,7 +83,6 @@ class Transformer(nn.Module):
                 layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
         # Not a child: state_dict, parameters() and Pyro see the tuned part only.
         vars(self)["base"] = base.eval()
-        self._takes = frozenset(inspect.signature(base.forward).parameters)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -135,9 +140,48 @@ class Transformer(nn.Module):
         Raises:
             ConfigError: a transformer whose attention or positions do not allow it.
         """
-        if "position_ids" not in self._takes:
-            raise ConfigError("--pretrained: this transformer takes no positions, so relaxed masks cannot be read by "
-                              "it; use --estimator rloo with a chain or independent guide")
+        self.check_relaxed()
+        return self._soft(ids, weights, lengths)
+
+    @cached_property
+    def reads_relaxed(self) -> bool:
+        """Whether soft compaction is exact: at weights of 0 and 1, the reading of what is left at 1.
+
+        It needs attention that takes a number to add for each key, and knows of places by `position_ids` alone.
+        Architectures that came before transformers' common attention function (`_supports_sdpa`) have attention of
+        their own: that of MPNet counts dropped pieces in its distances, that of DeBERTa takes no such numbers. The
+        others are held against the hard reading once, for some do not do as they promise, and in decoders the numbers
+        take the place of causal attention.
+        """
+        if not self._may_read_relaxed:
+            return False
+        table = self._word_embeddings().weight
+        device = table.device
+        weights = torch.tensor([[1, 1, 0, 1, 0, 0, 1, 1]], dtype=self.dtype, device=device)
+        ids = torch.linspace(2, len(table) - 1, weights.shape[1], device=device)[None].long()
+        kept = weights[0] > 0
+        with torch.no_grad():
+            hard = self.hard(ids[:, kept], kept.sum()[None])
+            try:
+                soft = self._soft(ids, weights, torch.tensor([len(kept)], device=device))[:, kept]
+            except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
+                return False
+        return bool((soft - hard).abs().max() <= TOLERANCE * hard.abs().max())
+
+    def check_relaxed(self, remedy: str = "--guide chain --estimator rloo --head-start none") -> None:
+        """Refuse masks with weights between 0 and 1, or gradients, if it cannot read them.
+
+        Args:
+            remedy: flags to take instead.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        if not self.reads_relaxed:
+            raise ConfigError(f"--encoder transformer: {self.kind} reads masks of 0 and 1 alone, neither relaxed ones "
+                              f"nor their gradients; take {remedy}")
+
+    def _soft(self, ids: Tensor, weights: Tensor, lengths: Tensor) -> Tensor:
         present = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
         place = (weights.cumsum(-1) - weights).detach().clamp(max=self.positions - 1)
         below = (place + 1e-4).floor()  # rounding must not put a whole place just below itself
@@ -178,8 +222,11 @@ def _choose(base: Any, tune: str) -> tuple[Any, list[tuple[str, nn.Parameter, in
         return base, []
     if kind == "lora":
         peft = optional("peft", "--tune lora needs", "lora")
-        targets = [name for name, part in base.named_modules() if isinstance(part, nn.Linear)
-                   and name.rpartition(".")[2] in ("query", "key", "value", "q_lin", "k_lin", "v_lin", "Wqkv")]
+        targets = [name for name, part in base.named_modules()
+                   if isinstance(part, nn.Linear) and name.rpartition(".")[2] in PROJECTIONS]
+        if not targets:
+            raise ConfigError("--tune lora:R: this transformer has no query, key and value by a name known here; use "
+                              "none, top:N or all")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # it asks transformers about what will be renamed
             base = peft.get_peft_model(base, peft.LoraConfig(r=number, lora_alpha=2 * number, target_modules=targets))

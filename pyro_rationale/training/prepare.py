@@ -38,6 +38,7 @@ from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
+from pyro_rationale.nn.encoders.transformer import TransformerEncoder
 from pyro_rationale.nn.pretrained_folders import find_folder, use_copy
 from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.nn.word_vectors import find_vectors
@@ -146,6 +147,8 @@ def prepare_run(
         return fitted.batches(documents, options.batch_size, config.seed, steps, weighted=True)
 
     model, guide = untrained()
+    if isinstance(model.encoder, TransformerEncoder) and (remedy := config.for_hard_masks):
+        model.encoder.transformer.check_relaxed(remedy)
     check_pairs(config, corpus, group)
     if options.laplace:
         check_last_layer(model)

@@ -99,6 +99,7 @@ class Estimator:
         exact_penalties: whether `--penalties exact` means closed forms, and not samples all the same.
         zero_tau: whether the entropy may have a weight of 0.
         has_slopes: whether it evaluates the model at fractional masks for slopes that it can do without at times.
+        differentiates: whether it takes gradients of the model in the masks, which encoders then read as weights.
         draws_together: whether mask k of all documents is one draw, as a model that compares documents needs it.
         objective: makes the objective from K and tau, in place of `MaskELBO` with this estimator.
     """
@@ -110,6 +111,7 @@ class Estimator:
     exact_penalties: ClassVar[bool] = True
     zero_tau: ClassVar[bool] = True
     has_slopes: ClassVar[bool] = False
+    differentiates: ClassVar[bool] = False
     draws_together: ClassVar[bool] = True
     objective: ClassVar[type[Any] | None] = None
 

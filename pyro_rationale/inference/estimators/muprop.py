@@ -54,6 +54,7 @@ class MuProp(LeaveOneOut):
 
     penalties = ("exact", "constant")
     has_slopes = True
+    differentiates = True
 
     def prepare(self, programs: Programs, masks: Masks) -> Tensor | None:
         """Slopes of the reconstruction in each word, `(B, T)`; `None` where gradients are off, or slopes."""

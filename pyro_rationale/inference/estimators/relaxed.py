@@ -10,6 +10,7 @@ class Relaxed(Estimator):
     """Differentiates through samples that are weights; biased by the relaxation, of low variance."""
 
     default_samples = 1
+    differentiates = True
 
     @classmethod
     def refusal(cls, family: type[MaskDistribution]) -> str | None:

@@ -11,6 +11,8 @@ from pyro_rationale.inference.estimators._base import Estimator, Masks
 class StraightThrough(Estimator):
     """Gradients pass as if samples were word marginals or, of a relaxed guide, relaxed samples; biased, any guide."""
 
+    differentiates = True
+
     @classmethod
     def refusal(cls, family: type[MaskDistribution]) -> str | None:
         """Refuses families whose reparameterised samples are always weights."""
