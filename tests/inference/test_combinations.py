@@ -16,6 +16,7 @@ from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.training.prepare import prepare_run
 from tests.support.grids import each_value
 from tests.support.small_fit import fit_small, sixteen, small, table
+from tests.support.tiny_bert import make_tiny_bert
 
 PATHWISE = {"relaxed": ("relaxed", "straight-through"), "hardkuma": ("relaxed",)}
 VALID = [
@@ -52,6 +53,27 @@ def test_every_combination_trains(tmp_path: Path, guide: str, estimator: str, ev
         idle = [name for name, value in trainer.named.items() if torch.equal(value, before[name])]
         assert idle == [], f"{encoder}, {pooling}"
         assert all(bool(torch.isfinite(value).all()) for value in trainer.named.values())
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_bert(tmp_path_factory.mktemp("bert"), ("the", "beer", "was"), positions=128)
+
+
+@pytest.mark.parametrize(("guide", "estimator"), VALID)
+def test_every_combination_trains_a_transformer(tmp_path: Path, bert: Path, guide: str, estimator: str) -> None:
+    """Two finite steps on hard, relaxed or straight-through masks, and every tuned parameter of the encoder moves."""
+    options = {"pretrained": str(bert), "encoder": "transformer", "tune_encoder": "top:1", "generator": "bilstm"}
+    trainer = prepare_run(
+        small(guide=guide, estimator=estimator, batch_size=8, samples=2, **options), tmp_path, corpus=sixteen()
+    ).trainer
+    before = {name: value.detach().clone() for name, value in trainer.named.items() if "transformer" in name}
+    assert len(before) == 16
+    records = list(trainer.run_epoch())
+    assert trainer.step == len(records) == 2
+    assert all(math.isfinite(record.loss) for record in records)
+    assert all(bool(torch.isfinite(value).all()) for value in trainer.named.values())
+    assert [name for name, value in before.items() if torch.equal(value, trainer.named[name])] == []
 
 
 @pytest.mark.parametrize(
