@@ -48,8 +48,9 @@ class ModelOptions:
                                     "folder with config.json, model.safetensors, tokenizer.json", common=True)
     tune_generator: str = option("none", "what of the generator's transformer is trained: none, top:N layers, lora:R, "
                                  "all")
-    tune_encoder: str = option(None, "what of the encoder's transformer is trained, likewise; default: top:2, for "
-                               "pairs of texts none", planted="top:2")
+    tune_encoder: str = option(None, "what of the encoder's transformer is trained, likewise; heads: nothing of it, "
+                               "but for pairs of texts the layer on top, which none leaves alone there; default: "
+                               "top:2, for pairs of texts none", planted="top:2")
     checkpointing: bool = option(False, "compute the activations of a tuned transformer's layers twice instead of "
                                  "keeping them: less memory, about a third more time")
     cache_features: bool = option(True, "keep the states of a frozen transformer on disk during a fit, in half "
