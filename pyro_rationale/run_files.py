@@ -127,7 +127,8 @@ def check_pretrained(folder: Path, config: Config) -> None:
     use_copy(config.model.pretrained, folder / COPY)
     stored = read_json(folder / PRETRAINED)
     try:
-        base = Base(str(config.model.pretrained), str(stored["sha256"]), stored.get("licence"))
+        cut = stored.get("tokenizer")
+        base = Base(str(config.model.pretrained), str(stored["sha256"]), stored.get("licence"), cut)
     except (KeyError, TypeError, AttributeError):
         raise RunError(f"{folder / PRETRAINED}: holds no digest of a transformer; fit again") from None
     check_base(base)

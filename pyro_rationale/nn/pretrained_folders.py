@@ -53,11 +53,13 @@ class Base:
         name: as `--pretrained` gives it, a name or a path.
         sha256: of its weights.
         licence: of its weights, if it is known.
+        tokenizer: SHA-256 of its `tokenizer.json`; `None` in runs of older versions.
     """
 
     name: str
     sha256: str
     licence: str | None = None
+    tokenizer: str | None = None
 
 
 def find_folder(name: str) -> Path:
@@ -118,18 +120,19 @@ def use_copy(name: str, folder: Path) -> None:
 
 @lru_cache(maxsize=4)
 def find_base(name: str) -> Base:
-    """The identity of a pretrained transformer, its digest computed from the file.
+    """The identity of a pretrained transformer, its digests computed from the files.
 
     Raises:
         ConfigError: it is not there, or a package holds other weights than it should.
     """
-    with (find_folder(name) / "model.safetensors").open("rb") as weights:
-        digest = hashlib.file_digest(weights, "sha256").hexdigest()
+    folder = find_folder(name)
+    with (folder / "model.safetensors").open("rb") as weights, (folder / "tokenizer.json").open("rb") as tokenizer:
+        digest, cut = (hashlib.file_digest(file, "sha256").hexdigest() for file in (weights, tokenizer))
     package = PACKAGES.get(name)
     if package is not None and digest != package.sha256:
         raise ConfigError(f"--pretrained {name}: SHA-256 is {digest[:12]}..., expected {package.sha256[:12]}...; "
                           f"{install_command(name)} --force-reinstall --no-deps")
-    return Base(name, digest, package.licence if package else None)
+    return Base(name, digest, package.licence if package else None, cut)
 
 
 def check_base(stored: Base) -> None:
@@ -143,4 +146,9 @@ def check_base(stored: Base) -> None:
         raise ConfigError(
             f"--pretrained {stored.name}: the run was fitted on weights {stored.sha256[:12]}..., those found here are "
             f"{found.sha256[:12]}...; install or name the right ones"
+        )
+    if stored.tokenizer not in (None, found.tokenizer):  # its words would be cut into other pieces, without an error
+        raise ConfigError(
+            f"--pretrained {stored.name}: the run was fitted with another tokenizer.json "
+            f"({str(stored.tokenizer)[:12]}..., found {str(found.tokenizer)[:12]}...); install or name the right one"
         )

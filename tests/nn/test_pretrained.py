@@ -365,7 +365,11 @@ def test_refusals(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch)
         find_folder("absent")
     with pytest.raises(ConfigError, match="fitted on weights 000000000000"):
         check_base(Base(str(folder), "0" * 64))
-    check_base(find_base(str(folder)))
+    found = find_base(str(folder))
+    check_base(found)
+    check_base(replace(found, tokenizer=None))  # of runs of older versions
+    with pytest.raises(ConfigError, match=r"fitted with another tokenizer\.json \(111111111111"):
+        check_base(replace(found, tokenizer="1" * 64))
     with pytest.raises(ConfigError, match="--tune-encoder: expected none"):
         ModelOptions(tune_encoder="top:0")
     with pytest.raises(ConfigError, match="name one with --pretrained"):
