@@ -121,7 +121,7 @@ def _targets(document: Document, read: list[int], reading: Prediction, task: Tas
                 "spans": _spans(document, read, part, which),
                 "alternatives": [
                     _alternative(document, read, other, task, name)
-                    for other in sorted(part.alternatives, key=lambda other: -other.frequency)
+                    for other in sorted(part.alternatives, key=lambda other: -other.log_probability)
                 ],
             }
         )

@@ -86,6 +86,23 @@ def test_an_option_of_a_run_folder_that_its_corpus_does_not_have_is_not_refused(
         select_documents(run, replace(run, aspect="look"), {"aspect"}, "test", spec)
 
 
+def test_the_table_of_a_run_is_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has typed `--data`: the message says whose table it is."""
+    ratings_table(tmp_path / "a.csv")
+    monkeypatch.chdir(tmp_path)
+    run = DataOptions(data="a.csv", target_column=("y",))
+    spec = load_corpus(run, typed=()).spec
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "b")
+    with pytest.raises(DataError, match=r"^a\.csv: the run's own table is not in .*b; go to where it is, or name it"):
+        select_documents(run, DataOptions(), set(), "test", spec)
+    with pytest.raises(DataError, match=r"^--data a\.csv: no such file"):
+        select_documents(run, run, {"data"}, "test", spec)
+    gone = replace(run, data=str(tmp_path / "c.csv"))
+    with pytest.raises(DataError, match="is not there any more"):
+        select_documents(gone, DataOptions(), set(), "test", spec)
+
+
 def test_options_that_a_run_leaves_nothing_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = DataOptions(data=str(ratings_table(tmp_path / "a.csv")), target_column=("y",))
     spec = load_corpus(run).spec
