@@ -41,7 +41,7 @@ def test_a_baseline_of_another_learning_rate_is_not_taken(name: str, tmp_path: P
 
 
 def test_methods_are_compared_by_their_most_probable_masks(tmp_path: Path) -> None:
-    """As in the cells that stand beside theirs: a rule that weighs predictions as well would mix two measures."""
+    """Their cells hold modes, too: a rule that weighs predictions as well would mix two measures."""
     config = small(guide="independent", steps=4, anneal=2)
     fitted = fit_method("relaxed", config, load_corpus(config.data), tmp_path / "relaxed")
     assert isinstance(fitted, ModelRationalizer)

@@ -70,7 +70,7 @@ def test_the_mode_of_an_ensemble_goes_before_draws_that_are_more_probable() -> N
 
 @pytest.mark.parametrize("tiny", [1e-12, -1e-12])
 def test_rounding_chooses_no_mask(tiny: float) -> None:
-    """Of two masks that half of the draws are each, one is as far from the average as the other."""
+    """Two masks that half of the draws are each are equally far from the average."""
     assert chosen([4.0 + tiny, *[4.0 + tiny] * 5, *[2.0 + 2 * tiny] * 5], [0.0] * 6 + [-1.0] * 5) == 0
 
 
