@@ -6,22 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pyro_rationale.data.aspects import by_aspect
-from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import word_counts
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.agreement import CANDIDATES
-from pyro_rationale.prediction.decoding import Mask, batches_of, decode, evaluating, per_word, predictive, unlabelled
+from pyro_rationale.prediction.decoding import Mask, batches_of, decode, evaluating, per_word, predictive
 from pyro_rationale.prediction.mask_predictions import draw_and_read
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.tasks import Numbers
 
 if TYPE_CHECKING:
-    from pyro_rationale.distributions import MaskDistribution
     from pyro_rationale.fitted import FittedModel
 
 
@@ -53,7 +49,10 @@ def _decode_rows(
         for index, batch in batches_of(fitted, documents, batch_size):
             q = fitted.guide.posterior(batch)
             if options.decode == "agreeing":
-                z, values[index] = _agreeing(fitted, batch, q.discrete(), [documents[i] for i in index], options)
+                if batch_size > 1 and not hasattr(q.discrete(), "sample_from"):  # its draws depend on those before
+                    return _decode_rows(fitted, documents, options, 1)
+                read = draw_and_read(fitted, batch, q.discrete(), [documents[i] for i in index], options, CANDIDATES)
+                z, values[index] = read.kept, read.values
             else:
                 z = decode(q, options)
                 values[index] = fitted.task.values(predictive(fitted, batch, z, q.discrete().responsibilities(z)))
@@ -71,18 +70,3 @@ def decode_masks(
     with seeded(options.seed):
         rows = per_word(fitted, documents, batch_size, lambda q: decode(q, options))
     return [tuple((row > 0.5).tolist()) for row in rows]
-
-
-def _agreeing(
-    fitted: FittedModel, batch: Batch, q: MaskDistribution, documents: Sequence[Document], options: DecodeOptions
-) -> tuple[Tensor, Numbers]:
-    """Masks of a batch that agree with the averages `(B, T)`, and what is predicted from each `(B, W)`."""
-    if hasattr(q, "sample_from") or len(documents) == 1:
-        read = draw_and_read(fitted, batch, q, documents, options, CANDIDATES)
-        return read.kept, read.values
-    z, values = torch.zeros(batch.tokens.shape), np.zeros((len(documents), fitted.task.width))
-    for b, document in enumerate(documents):  # draws of such a guide depend on those before
-        alone = fitted.encode([unlabelled(document)]).to(fitted.device)
-        row, values[b] = _agreeing(fitted, alone, fitted.guide.posterior(alone).discrete(), [document], options)
-        z[b, : row.shape[-1]] = row[0]
-    return z, values
