@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -65,8 +66,8 @@ def load_corpus(
         DataError: If there is no such corpus and no such file, or if it cannot be used.
         ConfigError: If the options do not go together.
     """
-    if typed is not None and "data" not in typed and is_from_memory(options.data):
-        raise DataError("the run was fitted in Python, and its folder holds no texts; name them with --data")
+    if typed is not None and "data" not in typed:
+        _check_own_texts(options.data)
     loader = loader_of(options.data)
     if loader is TABLE:
         options = with_saved_splits(options)
@@ -109,6 +110,20 @@ def load_corpus(
     if spec is None or others:
         _say_cut(corpus, chosen)
     return without_leaks(replace(corpus, tokenizer=TOKENIZERS[options.tokenizer]), options.drop_leaks)
+
+
+def _check_own_texts(data: str) -> None:
+    """Refuse what a run folder names and nobody has typed, where it is not to be had: it may be elsewhere.
+
+    Raises:
+        DataError: the run was fitted in Python, or its file or folder is not there.
+    """
+    if is_from_memory(data):
+        raise DataError("the run was fitted in Python, and its folder holds no texts; name them with --data")
+    path = Path(data)
+    if ":" not in data and (path.suffix or len(path.parts) > 1) and not user_path(data).exists():
+        where = "is not there any more" if path.is_absolute() else f"is not in {Path.cwd()}"
+        raise DataError(f"{data}: the run's own table {where}; go to where it is, or name it with --data")
 
 
 def is_from_memory(data: str) -> bool:

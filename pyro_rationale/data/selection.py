@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -86,9 +85,6 @@ def select_documents(
     foreign = is_foreign(options, run)
     if split == "auto":
         split = "all" if foreign else "test"
-    if "data" not in given and ":" not in run.data and Path(run.data).suffix and not user_path(run.data).exists():
-        where = "is not there any more" if Path(run.data).is_absolute() else f"is not in {Path.cwd()}"
-        raise DataError(f"{run.data}: the run's own table {where}; go to where it is, or name it with --data")
     corpus = load_corpus(options, spec, typed=given)
     as_fitted = _as_read(options) == _as_read(run)
     if split in rows and as_fitted and row_digests(corpus, [split])[split] != rows[split]:

@@ -101,6 +101,9 @@ def test_the_table_of_a_run_is_elsewhere(tmp_path: Path, monkeypatch: pytest.Mon
     gone = replace(run, data=str(tmp_path / "c.csv"))
     with pytest.raises(DataError, match="is not there any more"):
         select_documents(gone, DataOptions(), set(), "test", spec)
+    for data in ("a.csv", "texts/saved"):  # as `index`, `stress` and a resumed fit read them
+        with pytest.raises(DataError, match=rf"^{data}: the run's own table is not in"):
+            load_corpus(replace(run, data=data), spec, typed=())
 
 
 def test_options_that_a_run_leaves_nothing_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
