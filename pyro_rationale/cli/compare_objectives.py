@@ -94,6 +94,7 @@ PARTS: dict[str, Rows] = {
     },
 }
 RULE_TITLES = {
+    "agreeing": "Test time: the shown mask",
     "mode": "Test time: the likeliest mask",
     "threshold": "Test time: words above 1/2",
     "sample": "Test time: one sample",

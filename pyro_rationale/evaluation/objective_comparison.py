@@ -38,7 +38,7 @@ from pyro_rationale.training.run_folder import check_same_config, continued
 
 OBJECTIVES = {"elbo": 1.0, "expected-cost": 0.0}  # by the weight of the entropy, tau
 FACTORS = tuple(2.0 ** (step / 2) for step in range(-10, 9))  # of lambda1, for the curves over it
-COMPARED = ("mode", "threshold", "sample")  # rules of decoding that every guide has
+COMPARED = ("agreeing", "mode", "threshold", "sample")  # rules of decoding that every guide has
 HOW = ("cache", "workers")  # options of the data that change no text
 Scores = dict[str, float]
 

@@ -95,7 +95,7 @@ def test_all_that_is_written(
         scores = row["scores"]
         assert max(scores["residual"], scores["residual_worst"]) <= bar
         assert scores["cost"] == pytest.approx(scores["cost_from_elbo"], rel=bar)
-        assert set(row["rules"]) == {"mode", "threshold", "sample", "average"}
+        assert set(row["rules"]) == {"agreeing", "mode", "threshold", "sample", "average"}
         for metrics in row["rules"].values():
             assert {"mse", "selected", "empty", "precision", "recall", "opinion_recall"} <= metrics.keys()
         assert len(row["history"]) == 3
@@ -127,8 +127,8 @@ def test_test_results_stand_first(four: list[Path], capfd: pytest.CaptureFixture
     out, _ = run(capfd, four[0], *FEW, "--quiet")
     lines = [line.strip() for line in out.splitlines()]
     titles = [line for line in lines if line.startswith(("Test time:", "Objective (2)", "Bounds", "The run"))]
-    assert [title.split()[0] for title in titles] == ["Test"] * 4 + ["Objective", "Bounds,", "The"]
-    assert lines.index("Test time: the likeliest mask") < 7
+    assert [title.split()[0] for title in titles] == ["Test"] * 5 + ["Objective", "Bounds,", "The"]
+    assert lines.index("Test time: the shown mask") < 7
 
 
 def test_scores_belong_together(compared: list[Compared]) -> None:
@@ -159,7 +159,7 @@ def test_rules_are_those_of_evaluate(compared: list[Compared]) -> None:
     for one in compared:
         fitted = FittedModel.load(one.folder, "cpu")
         documents = load_corpus(fitted.config.data).test
-        for rule in ("mode", "threshold", "sample"):
+        for rule in ("agreeing", "mode", "threshold", "sample"):
             assert one.rules[rule] == evaluate_documents(fitted, documents, rule)
         average = one.rules["average"]
         assert average["documents"] == len(documents)

@@ -190,14 +190,26 @@ def test_questions_are_answered_once(number: int, tmp_path: Path, capfd: pytest.
     assert first == again
     (rows,) = first["tables"].values()
     if number == 2:
-        assert [row["arm"] for row in rows][:3] == ["relaxed: mode", "relaxed: threshold", "relaxed: sample"]
-        assert len(rows) == 15
+        rules = ("agreeing", "mode", "threshold", "sample", "threshold .2", "average of 8")
+        assert [row["arm"] for row in rows][:6] == [f"relaxed: {rule}" for rule in rules]
+        assert len(rows) == 18
     else:
         assert [row["arm"] for row in rows] == ["relaxed, exact KL", "soft attention", "hard stochastic attention"]
         assert rows[1]["error_reading_all"] is not None
     assert "| relaxed" in (tmp_path / "a.md").read_text()
     shown = capfd.readouterr().out
     assert QUESTIONS[number].title[:30] in shown
+
+
+def test_a_rule_that_cells_of_older_versions_lack_has_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(self: Study, cell: StudyCell, config: Config) -> dict[str, Any]:
+        rules = ("mode", "sample") if cell.seed else ("agreeing", "mode", "sample")
+        return {"mse": 1.0, "rules": {rule: {"mse": float(cell.seed)} for rule in rules}}
+
+    monkeypatch.setattr(Study, "_fit", fit)
+    rows = answer(QUESTIONS[2], Study(tmp_path, FEW), 2, by_rule=True)
+    assert [row["arm"] for row in rows][:2] == ["relaxed: mode", "relaxed: sample"]
+    assert rows[0]["mse"] == pytest.approx([0.5, 0.5], abs=0.3)
 
 
 def test_processes_share_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,7 +164,7 @@ def numbers(metrics: Measures) -> Measures:
 
 def score_rules(fitted: FittedModel, documents: Sequence[Document]) -> dict[str, Measures]:
     """Test tables under every test-time rule; `average` predicts with the mean over several drawn masks."""
-    rules = {rule: evaluate_documents(fitted, documents, rule) for rule in ("mode", "threshold", "sample")}
+    rules = {rule: evaluate_documents(fitted, documents, rule) for rule in ("agreeing", "mode", "threshold", "sample")}
     rules["threshold .2"] = evaluate_documents(fitted, documents, "threshold", threshold=0.2)
     draws = [decode_all(fitted, documents, DecodeOptions("sample", seed=seed)) for seed in range(AVERAGED)]
     mean = np.mean([values for _, values in draws], axis=0)

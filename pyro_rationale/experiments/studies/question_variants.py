@@ -83,7 +83,7 @@ QUESTIONS: dict[int, Question] = {
         ),
         ("cpu_seconds",),
     ),
-    2: Question("Which mask at test time: mode, threshold, sample, average?", (RELAXED, MUPROP, CHAIN)),
+    2: Question("Which mask at test time: agreeing, mode, threshold, sample, average?", (RELAXED, MUPROP, CHAIN)),
     3: Question(
         "Penalties as constants, sampled, or exact in the gradient?",
         (

@@ -35,6 +35,8 @@ def answer(question: Question, study: Study, seeds: int, by_rule: bool) -> list[
         if by_rule:
             guide = variant.flags["guide"]
             for rule in measures[0]["rules"]:
+                if any(rule not in cell["rules"] for cell in measures):
+                    continue  # cells of older versions have no masks by `agreeing`
                 rows.append(_row(f"{guide}: {rule}", [cell["rules"][rule] for cell in measures], ()))
         else:
             rows.append(_row(variant.name, measures, question.columns))
