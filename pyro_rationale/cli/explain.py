@@ -336,7 +336,7 @@ def _others(prediction: Prediction, task: Task) -> Iterator[Text]:
             continue
         values = task.alone.short(alternative.values)
         value = ", ".join(values) if about is None else values[about]
-        head = f"{in_percent(alternative.probability):>6}  {value}:  "
+        head = f"{in_percent(alternative.probability):>7}  {value}:  "
         yield Hanging(head, snippets(prediction.document, alternative.mask, SHOWN))
 
 

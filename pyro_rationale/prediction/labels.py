@@ -9,11 +9,13 @@ def tau_label(tau: float) -> str:
 
 
 def in_percent(probability: float) -> str:
-    """A probability in percent: `60 %`; small ones with a digit that says something, and none as nothing at all."""
+    """A probability in percent: `60 %`; `0.4 %` and `99.6 %`, and only what is certain as nothing or all."""
     percent = 100.0 * probability
     if 0.0 < percent < 0.1:
         return "<0.1 %"
-    return f"{percent:.0f} %" if percent >= 0.95 or not percent else f"{percent:.1f} %"
+    if 99.9 < percent < 100.0:
+        return ">99.9 %"
+    return f"{percent:.0f} %" if 0.95 <= percent < 99.05 or percent in (0.0, 100.0) else f"{percent:.1f} %"
 
 
 def inclusion_label(tau: float) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.options import ExplainOptions
 from tests.prediction.test_aspect_faces import fitted as two_aspects  # noqa: F401
 from tests.prediction.test_predictor import fake
@@ -231,6 +232,16 @@ def test_targets_that_the_words_say_little_about_are_named(page: Page, two_aspec
         assert line == f"taken together, these words say little about <staff>, food{more}"
         assert page.locator(".target .little").count() == 0
         is_sound(page)
+
+
+def test_probabilities_are_those_of_the_terminal(page: Page, address: str) -> None:
+    """The page once showed one in 200 as 1 %, and one of 0.996 as certain."""
+    page.goto(address)
+    chances = [0.0, 2e-4, 0.001, 0.005, 0.0094, 0.0096, 0.014, 0.43, 0.99, 0.9904, 0.9906, 0.996, 0.999, 0.9998, 1.0]
+    found = page.evaluate("chances => chances.map(percent)", chances)
+    assert found == [in_percent(chance) for chance in chances]
+    assert found[:6] == ["0 %", "<0.1 %", "0.1 %", "0.5 %", "0.9 %", "1 %"]
+    assert found[-6:] == ["99 %", "99.1 %", "99.6 %", "99.9 %", ">99.9 %", "100 %"]
 
 
 def test_classes_have_bars(page: Page) -> None:

@@ -5,7 +5,12 @@
 const PAUSE = 250; // milliseconds without a key, before what was written is read
 const byId = (id) => document.getElementById(id);
 const field = byId("text"), line = byId("status");
-const percent = (x) => (x > 0 && x < 0.005 ? "<1" : Math.round(100 * x)) + " %";
+const percent = (x) => { // as `in_percent` of Python
+  const p = 100 * x;
+  if (p > 0 && p < 0.1) return "<0.1 %";
+  if (p > 99.9 && p < 100) return ">99.9 %";
+  return `${p.toFixed((p >= 0.95 && p < 99.05) || p === 0 || p === 100 ? 0 : 1)} %`;
+};
 let timer = 0, request = null;
 
 function make(tag, attributes = {}, ...children) {
