@@ -18,7 +18,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.cache.columns import NO_WORD
 from pyro_rationale.data.cache.dataset import word_keys
-from pyro_rationale.data.document import Document, make_document
+from pyro_rationale.data.document import Document, make_document, with_words
 from pyro_rationale.data.files.text import check_whole
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
@@ -262,13 +262,13 @@ class FittedModel:
             `values` is from the kept words alone; both are in the user's units, or probabilities of classes.
 
         Raises:
-            DataError: a text holds half a character.
+            DataError: a text holds no word, or half a character.
             ConfigError: an option has no such value, or needs development texts that the run lacks.
         """
         from pyro_rationale.prediction.options import PredictOptions
         from pyro_rationale.prediction.predictor import predict
 
-        return list(predict(self, self.documents(texts), PredictOptions(**options), batch_size, threads))
+        return list(predict(self, with_words(self.documents(texts)), PredictOptions(**options), batch_size, threads))
 
     def predict_interval(
         self,
@@ -315,7 +315,7 @@ class FittedModel:
         from pyro_rationale.prediction.explanation import explain
         from pyro_rationale.prediction.options import ExplainOptions
 
-        return explain(self, self.documents(texts), ExplainOptions(**options))
+        return explain(self, with_words(self.documents(texts)), ExplainOptions(**options))
 
     def calibrate(self, documents: Sequence[Document]) -> None:
         """Fit noise, temperature, conformal scores and rule of classes to held-out documents with targets."""

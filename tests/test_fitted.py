@@ -54,6 +54,13 @@ def test_half_a_character_is_told(run: TrainingRun) -> None:
             ask(["good", "\ud800"])
 
 
+def test_a_text_without_a_word_is_refused(run: TrainingRun) -> None:
+    """It was once read as one unknown word, and got a number."""
+    for ask in (run.fitted.predict, run.fitted.predict_interval, run.fitted.explain):
+        with pytest.raises(DataError, match=r"^text 2: no word in it; write a text there, or leave it out$"):
+            ask(["good", " \n"])
+
+
 def test_a_saved_model_loads(run: TrainingRun, tmp_path: Path) -> None:
     """The folder holds all that loading needs, though no fit has opened it."""
     run.fitted.save(tmp_path / "new" / "model")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from pyro_rationale.data.document import Document
-from pyro_rationale.errors import DataError
+from pyro_rationale.data.document import Document, with_words
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.reporting.console import is_plain, legend, rationale
 from pyro_rationale.reporting.terminal import Terminal
@@ -30,10 +29,8 @@ def print_pairs(fitted: FittedModel, documents: Sequence[Document], options: Pre
     from pyro_rationale.prediction.pairs import explain_pairs
     from pyro_rationale.prediction.retrieval import doubt_of
 
-    for document in documents:
-        if not document.tokens:
-            raise DataError(f"{document.id}: no word in it; write a text there, or leave it out")
-    found = explain_pairs(fitted, documents[0], documents[1:], options)
+    query, *others = with_words(documents)
+    found = explain_pairs(fitted, query, others, options)
     console = Terminal()
     if as_json:
         print(to_json(found.record()), flush=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data.document import Document, make_document
+from pyro_rationale.data.document import Document, make_document, with_words
 from pyro_rationale.data.files.tables import Row, Table, check_column, kind_of, read_table
 from pyro_rationale.data.files.text import Faults, check_text, check_whole, of_zeros, open_bytes
 from pyro_rationale.data.tokenizers import Tokenizer
@@ -287,6 +287,4 @@ def _decoded(raw: bytes) -> str:
 
 def _document(name: str, text: str, max_words: int | None, tokenizer: Tokenizer, needs_word: bool) -> Document:
     document = make_document(name, text, (), max_words, tokenizer=tokenizer)
-    if needs_word and not document.tokens:
-        raise DataError(f"{name}: no word in it; write a text there, or leave it out")
-    return document
+    return with_words([document])[0] if needs_word else document

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyro_rationale.data.files.text import shown
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.tokenizers.unicode import tokenize
+from pyro_rationale.errors import DataError
 
 if TYPE_CHECKING:
     from pyro_rationale.data.options import DataOptions
@@ -104,6 +105,19 @@ def make_document(
 def document_maker(options: DataOptions) -> Callable[..., Document]:
     """:func:`make_document` with the tokenizer and the number of words that `options` name."""
     return partial(make_document, max_words=options.max_words, tokenizer=TOKENIZERS[options.tokenizer])
+
+
+def with_words(documents: Iterable[Document]) -> list[Document]:
+    """Texts that can be read: each has a word, or nothing could be predicted from it.
+
+    Raises:
+        DataError: one has none.
+    """
+    checked = list(documents)
+    for document in checked:
+        if not document.tokens:
+            raise DataError(f"{document.id}: no word in it; write a text there, or leave it out")
+    return checked
 
 
 def words_beyond(document: Document, max_words: int | None) -> int:

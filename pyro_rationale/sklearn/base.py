@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
-from pyro_rationale.data.document import document_maker
+from pyro_rationale.data.document import document_maker, with_words
 from pyro_rationale.data.loading import FROM_MEMORY
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
@@ -83,7 +83,7 @@ class RationaleEstimator(BaseEstimator):
         if sample_weight is not None:
             documents, labels = self._weighted(documents, labels, sample_weight)
         with naming_parameters(), own_torch():
-            corpus = self._split(documents, spec, labels, config)
+            corpus = self._split(with_words(documents), spec, labels, config)
             fitted: FittedModel
             fits: Sequence[TrainingRun]
             with TemporaryDirectory(prefix="pyro-rationale-") as folder:
@@ -187,8 +187,8 @@ class RationaleEstimator(BaseEstimator):
         """`(N, W)` as `Prediction.predicted`: averaged over rationales, or from the shown ones."""
         if rule == "mode":
             documents = self._unlabelled(texts)
-            with GENERATOR_LOCK:
-                return self.fitted_.task.clip(decode_all(self.fitted_, documents, DecodeOptions())[1])
+            with naming_parameters(), GENERATOR_LOCK:
+                return self.fitted_.task.clip(decode_all(self.fitted_, with_words(documents), DecodeOptions())[1])
         with self._predicting(texts, alternatives=0, predict=rule) as (fitted, documents, options):
             made = [prediction.predicted for prediction in predict(fitted, documents, options, BATCH)]
         return np.array(made, dtype=float).reshape(len(made), self.fitted_.task.width)
@@ -199,7 +199,7 @@ class RationaleEstimator(BaseEstimator):
         documents = self._unlabelled(texts)
         given = {"contributions": "none", **options}
         with naming_parameters(), GENERATOR_LOCK:
-            yield self.fitted_, documents, decode(ExplainOptions, given)
+            yield self.fitted_, with_words(documents), decode(ExplainOptions, given)
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted model as a run folder, for `python -m pyro_rationale.explain --run FOLDER`.

@@ -24,7 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import metadata_routing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from pyro_rationale.data.document import Document
+from pyro_rationale.data.document import Document, with_words
 from pyro_rationale.data.files.text import check_whole
 from pyro_rationale.data.loading import FROM_MEMORY
 from pyro_rationale.data.options import DataOptions
@@ -218,11 +218,8 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
             found = pairs_of(labels)
         if not found:
             raise ValueError("no two texts are similar; expected some group of two or more, or some pair")
-        documents = self._documents(every, [()] * len(every), data)
-        for document in documents:
-            if not document.tokens:
-                raise ValueError(f"{document.id}: no word in it; leave it out")
-        return documents, queries_of(found)
+        with naming_parameters():
+            return with_words(self._documents(every, [()] * len(every), data)), queries_of(found)
 
     def _divided(self, documents: Sequence[Document], queries: Sequence[Query], seed: int) -> PairCorpus:
         """Training and validation queries; texts that are similar, directly or through others, stay together."""

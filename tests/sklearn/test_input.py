@@ -55,7 +55,7 @@ def test_texts_may_come_in_any_list() -> None:
         (TEXTS, None, "requires y to be passed"),
         (TEXTS, np.where(np.arange(60) == 3, np.nan, ONE), "Input y contains NaN"),
         (TEXTS, np.where(np.arange(60) == 3, np.inf, ONE), "infinity"),
-        ([""] * 60, ONE, "empty vocabulary"),
+        ([*TEXTS[:-1], " "], ONE, "^text 60: no word in it; write a text there, or leave it out$"),
     ],
 )
 @pytest.mark.parametrize("kind", [RationaleRegressor, RationaleClassifier])
@@ -117,6 +117,11 @@ def test_bad_questions_are_refused(fitted: dict[str, Any], options: dict[str, An
         fitted["one"].predict([3.5])
     with pytest.raises(ValueError, match="the text at position 1 holds half a character"):
         fitted["one"].predict([TEXTS[0], "\udfff"])
+    for ask in (fitted["one"].predict_interval, fitted["one"].explain, fitted["one"].predict):
+        with pytest.raises(ValueError, match=r"^text 2: no word in it"):
+            ask([TEXTS[0], ""])
+    with pytest.raises(ValueError, match=r"^text 2: no word in it"):
+        fitted["one"].predict([TEXTS[0], ""], rule="mode")
 
 
 def test_few_texts_are_judged_by_themselves() -> None:

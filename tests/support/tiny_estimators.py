@@ -19,7 +19,7 @@ TEXTS = [document.text for document in DOCUMENTS]
 RATINGS = np.array([document.targets for document in DOCUMENTS])
 ONE = RATINGS[:, 0]
 LABELS = np.where(np.median(ONE) < ONE, "good", "bad")
-UNSEEN = ["A lovely head <b>& a dull</b> taste!", "", "zzz \u202e qqq"]
+UNSEEN = ["A lovely head <b>& a dull</b> taste!", "Good.", "zzz \u202e qqq"]
 
 
 def tiny(kind: type[Any] = RationaleRegressor, **options: Any) -> Any:

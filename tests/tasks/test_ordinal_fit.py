@@ -17,6 +17,8 @@ from pyro_rationale.evaluation.objective_report import all_terms
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Setting, residual
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.tasks import OrdinalLikelihood, TargetSpec
 from tests.support.commands import called
 from tests.support.small_fit import small, table
@@ -62,7 +64,7 @@ def test_the_elbo_and_the_cost_agree(run: Path) -> None:
 
 def test_predictions_stay_on_the_scale(run: Path) -> None:
     fitted = pickle.loads(pickle.dumps(FittedModel.load(run, "cpu")))
-    for prediction in fitted.predict(["a good crust", "bad", ""], samples=20):
+    for prediction in predict(fitted, fitted.documents(["a good crust", "bad", ""]), PredictOptions(samples=20)):
         assert prediction.interval is not None
         assert prediction.sd is not None
         for value, (low, high), (bottom, top) in zip(
