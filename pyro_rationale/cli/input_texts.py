@@ -177,7 +177,7 @@ def _table_texts(
         check_whole(f"the text in {column!r}", content := cell or "")
         return content
 
-    def rows(faults: Faults) -> Iterator[tuple[Any, str | None]]:
+    def rows(faults: Faults) -> Iterator[tuple[str, Any, str | None]]:
         seen: dict[str, str] = {}
         for number, row in enumerate(table.rows([column, *([] if id_column is None else [id_column])]), 1):
             faults.rows += 1
@@ -193,13 +193,19 @@ def _table_texts(
                 content = None
                 with suppress(ValueError):
                     id = id_of(number, row)
-            yield id, content
+            yield where, id, content
 
-    found = Faults(table.path, skip)
-    count = sum(1 for _ in rows(found))
+    from pyro_rationale.data.targets import is_gap, warn_of_gaps  # which need torch
+
+    found, gaps, count = Faults(table.path, skip), [], 0
+    for where, _, content in rows(found):
+        count += 1
+        if content is not None and is_gap(content):
+            gaps.append((where, content))
     if found.count == found.rows:
         raise DataError(f"{table.path}: none of its {found.rows} rows can be read (first fault: {found.first})")
-    return Texts(lambda: rows(Faults(table.path, skip)), found, count, own_ids)
+    warn_of_gaps(table.path, gaps, f"{count}")
+    return Texts(lambda: ((id, text) for _, id, text in rows(Faults(table.path, skip))), found, count, own_ids)
 
 
 def _place(where: str, number: int) -> str:

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,15 @@ from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from pyro_rationale.tasks._cells import MOSTLY, Cell, cell_of, is_number, label_of, number_of
 from pyro_rationale.tasks._levels import is_level, levels_of
 
-__all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "is_gap", "read_cell", "reader_of", "warn_of_far_values"]
+__all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "is_gap", "read_cell", "reader_of", "warn_of_far_values",
+           "warn_of_gaps"]  # fmt: skip
 
 _MISSING = ("nan", "+nan", "-nan")  # as programs write that there is no number
 _NOT_FINITE = (*_MISSING, "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
 # As people write it; a column of labels may mean something by it.
 _NO_ANSWER = frozenset(["n/a", "na", "#n/a", "null", "nil"])
+_GAPS = frozenset([*_MISSING, *_NO_ANSWER, "none", "<na>"])
+_LONG = 20  # characters: no text of so many, with the blanks around it, is looked at
 LARGEST = 1e30  # rating: squares of larger ones are beyond single precision
 _ID_DIGITS, _MOST_IDS = 7, 50  # whole numbers of 7 digits or more, of which at most 50 occur, may be names
 _FAR = 0.9  # a value that alone makes more than this share of the range of all ratings is far from the others,
@@ -292,7 +296,21 @@ def warn_of_far_values(
 
 def is_gap(cell: str) -> bool:
     """Whether a cell says in letters that nothing is there, as programs (nan, null) and people (N/A) do."""
-    return cell.lower() in {*_MISSING, *_NO_ANSWER, "none"}
+    return len(cell) < _LONG and cell.strip().lower() in _GAPS
+
+
+def warn_of_gaps(path: Path, gaps: Sequence[tuple[str, str]], texts: str) -> None:
+    """Log how many texts say that nothing is there: they are read as texts, for one may mean what it says.
+
+    Args:
+        path: of their table.
+        gaps: the row of each, such as `line 7`, and the text.
+        texts: of how many texts, in words.
+    """
+    if gaps:
+        found, are = listed(sorted({text.strip() for _, text in gaps})), "is" if len(gaps) == 1 else "are"
+        log.warning("%s: %d of %s texts %s %s, first %s; leave such rows out if nothing was written there", path,
+                    len(gaps), texts, are, found, gaps[0][0])  # fmt: skip
 
 
 def read_cell(cells: Mapping[str, Any], name: str, required: bool = True) -> str | None:

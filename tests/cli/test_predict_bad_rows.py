@@ -117,6 +117,16 @@ def test_eraser_records_are_of_rows_that_can_be_used(call: Run, faulty: Path, tm
     assert "nothing was interrupted" in call(*words, "--skip-bad-rows", "--resume")[1]
 
 
+def test_texts_that_say_that_there_is_none_are_predicted_and_told(call: Run, ratings: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text\ngood\n\nNULL\na null result\nn/a\n")
+    status, _, said = call("--run", ratings, path, "--out", tmp_path / "out.csv")
+    assert status == 0
+    assert f"{path}: 2 of 4 texts are NULL, n/a, first line 4 (row 2); leave such rows out if nothing" in said
+    assert said.count("NULL") == 1
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 5
+
+
 def test_lines_that_are_no_text_are_passed_over(call: Run, ratings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing can be known of a pipe beforehand: without the option, one such line ends a long run."""
     for option in ((), ("--skip-bad-rows",)):

@@ -8,6 +8,7 @@ import logging
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -390,10 +391,22 @@ def test_bad_rows_can_be_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 def test_texts_that_say_that_there_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    lines = [f"{text},{i % 5}\n" for i, text in enumerate(["nan", "good", "NULL", "12", "bad"] * 4)]
-    (tmp_path / "a.csv").write_text("text,y\n" + "".join(lines))
-    load_corpus(DataOptions(data=str(tmp_path / "a.csv"), target_column=("y",)))
-    assert "8 of the first 20 texts are NULL, nan; leave such rows out if nothing was written there" in caplog.text
+    remedy = "leave such rows out if nothing was written there"
+    for texts, said in (
+        (["good", "nan", " NULL", "12", "bad"], f"8 of 20 texts are NULL, nan, first line 3; {remedy}"),
+        (["None", *["a none of them", "nil nil"] * 2], f"4 of 20 texts are None, first line 2; {remedy}"),
+    ):
+        lines = [f"{text},{i % 5}\n" for i, text in enumerate(texts * 4)]
+        (tmp_path / "a.csv").write_text("text,y\n" + "".join(lines))
+        run = DataOptions(data=str(tmp_path / "a.csv"), target_column=("y",))
+        spec = load(tmp_path / "a.csv").spec
+        for known in (None, spec):  # of a fit, and of texts that a run is evaluated on
+            caplog.clear()
+            corpus = load_corpus(run, known)
+            assert [record.getMessage() for record in caplog.records] == [f"{tmp_path / 'a.csv'}: {said}"]
+        assert sum(map(len, (corpus.train, corpus.dev, corpus.test))) == 20
+        assert load_corpus(replace(run, cache=str(tmp_path / "cache"))).train
+        assert caplog.records[-1].getMessage() == f"{tmp_path / 'a.csv'}: {said}"
 
 
 def test_a_quotation_mark_that_never_closes_is_not_one_bad_row(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,13 @@ def test_bad_questions_are_refused(fitted: dict[str, Any], options: dict[str, An
             ask([TEXTS[0], ""])
     with pytest.raises(ValueError, match=r"^text 2: no word in it"):
         fitted["one"].predict([TEXTS[0], ""], rule="mode")
+
+
+def test_texts_that_say_that_there_is_none_are_told(fitted: dict[str, Any]) -> None:
+    """A missing text is "nan" behind `astype(str)` of pandas."""
+    told = "2 of 3 texts are such as 'nan', at position 1; leave them out if nothing was written there"
+    with pytest.warns(UserWarning, match=re.escape(told)):
+        assert len(fitted["one"].predict([TEXTS[0], "nan", "None"])) == 3
 
 
 def test_few_texts_are_judged_by_themselves() -> None:

@@ -12,14 +12,22 @@ from pathlib import Path
 
 import numpy as np
 
-from pyro_rationale.data.cache.dataset import document_weights, taken, target_rows, text_keys
+from pyro_rationale.data.cache.dataset import ArrowDocuments, document_weights, taken, target_rows, text_keys
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, document_maker
 from pyro_rationale.data.files.tables import Row, Table, check_column, check_filled, read_table
 from pyro_rationale.data.files.text import Faults, check_whole, listed, log, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
-from pyro_rationale.data.targets import Cell, TargetReader, is_gap, read_cell, reader_of, warn_of_far_values
+from pyro_rationale.data.targets import (
+    Cell,
+    TargetReader,
+    is_gap,
+    read_cell,
+    reader_of,
+    warn_of_far_values,
+    warn_of_gaps,
+)
 from pyro_rationale.data.weighting import EQUAL
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import user_path
@@ -158,6 +166,7 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
         faults = table.faults
         faults.report()
         documents = rows_with_weight(table.path, documents)
+        _look_for_gaps(table.path, documents)
         if spec is None:
             EQUAL.relative(documents, f"{table.path}, ")
             _check_texts(table.path, text, documents)
@@ -180,7 +189,7 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
 
 
 def _check_texts(path: Path, column: str, documents: Sequence[Document]) -> None:
-    """Look at the first texts: numbers alone are no texts, and some may say that there is none.
+    """Look at the first texts: numbers alone are no texts.
 
     Raises:
         ConfigError: most of them are numbers.
@@ -189,10 +198,13 @@ def _check_texts(path: Path, column: str, documents: Sequence[Document]) -> None
     numbers = list(filter(is_number, texts))
     if texts and len(numbers) >= MOSTLY * len(texts):
         raise ConfigError(f"{path}: column {column!r} holds numbers, such as {numbers[0]}; name another --text-column")
-    gaps = list(filter(is_gap, texts))
-    if len(gaps) > 1:
-        log.warning("%s: %d of the first %d texts are %s; leave such rows out if nothing was written there", path,
-                    len(gaps), len(texts), listed(sorted(set(gaps))))  # fmt: skip
+
+
+def _look_for_gaps(path: Path, documents: Sequence[Document]) -> None:
+    """Log texts that may say that there is none; of an Arrow file, which may be larger than memory, the first alone."""
+    most = _MANY if isinstance(documents, ArrowDocuments) else len(documents)
+    gaps = [(document.id, document.text) for document in islice(documents, most) if is_gap(document.text)]
+    warn_of_gaps(path, gaps, str(len(documents)) if most >= len(documents) else f"the first {most}")
 
 
 def columns_of(
