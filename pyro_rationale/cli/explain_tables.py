@@ -17,6 +17,8 @@ from rich.text import Text
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
 from pyro_rationale.inference.limits import TRUSTED
+from pyro_rationale.prediction.labels import ROUGH
+from pyro_rationale.prediction.rationales import fits
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.reporting.advice import nearer_posterior
 from pyro_rationale.reporting.effects import AGAINST, FOR, sign_of
@@ -33,7 +35,6 @@ MEANING = "effect: its part in the whole; removed: without it; alone: with nothi
 ONLY = "one span: effect and alone are one thing; removed is over all draws that hold it"
 LONGEST = 300  # letters of a span, and of the words that speak for an answer
 PROSE = 2  # columns by which a sentence that goes on is moved in
-ROUGH = "rough estimate"
 
 
 class Hanging(Text):
@@ -118,8 +119,7 @@ def effect_table(
 def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]:
     """A line per answer: the words that would speak for it, and how well the text fits it beside the others.
 
-    Fits are log predictive densities in nats below the best one's. Words that importance weights of heavy tails have
-    decided are called rough; the figures behind that are in a last line.
+    Words that importance weights of heavy tails have decided are called rough; the figures behind that are in the JSON.
 
     Args:
         reading: with answers, or without.
@@ -138,21 +138,14 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
     names = [f"{answer.target} {answer.label}" if len(task.spec.names) > 1 else answer.label
              for answer in reading.answers]  # fmt: skip
     column = max(map(len, names)) + 2
-    best = {target: max(answer.log_predictive for answer in reading.answers if answer.target == target)
-            for target in counts}  # fmt: skip
     for target in counts:
-        for name, answer in zip(names, reading.answers, strict=True):
+        for name, answer, fit in zip(names, reading.answers, fits(reading.answers), strict=True):
             if answer.target == target:
-                alone, wins = counts[target] == 1, answer.log_predictive == best[target]
-                head = Text(f"{name}: ".ljust(column), style="bold" if wins and not alone else "")
-                fit = "" if alone else "fits best" if wins else f"{best[target] - answer.log_predictive:.1f} nats less"
+                head = Text(f"{name}: ".ljust(column), style="bold" if fit == "fits best" else "")
                 yield Hanging(head, _said(reading.document, answer, fit, plain))
     if any(answer.khat > TRUSTED for answer in reading.answers):
         yield Hanging("", f"{ROUGH}: a few of the masks drawn decide it, and others might say something else; for a "
                       f"guide nearer to the posterior, fit with {nearer_posterior()}", style="dim")
-    figures = (f"{name}: {answer.khat:.2f}, log evidence {answer.log_evidence:.1f} (k-hat {answer.evidence_khat:.2f})"
-               for name, answer in zip(names, reading.answers, strict=True))  # fmt: skip
-    yield Hanging("", f"k-hat of the words, rough above {TRUSTED}: {'; '.join(figures)}", style="dim")
 
 
 def _said(document: Document, answer: Answer, fit: str, plain: bool) -> Text:

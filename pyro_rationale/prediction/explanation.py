@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,21 @@ import numpy as np
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
+from pyro_rationale.inference.limits import TRUSTED
 from pyro_rationale.prediction.answers import Answer
 from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.information import by_target, little_said, say_little
-from pyro_rationale.prediction.labels import in_percent, inclusion_label
+from pyro_rationale.prediction.labels import ROUGH, in_percent, inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions
 from pyro_rationale.prediction.predictor import Prediction, predict
-from pyro_rationale.prediction.rationales import AnswerRationale, KeptSpan, OtherRationale, TargetRationale, kept_spans
+from pyro_rationale.prediction.rationales import (
+    AnswerRationale,
+    KeptSpan,
+    OtherRationale,
+    TargetRationale,
+    fits,
+    kept_spans,
+)
 from pyro_rationale.prediction.text_spans import (
     Span,
     bracketed,
@@ -38,6 +45,7 @@ SHADE = "255,160,0"  # amber: with the page's own black or white letters on it, 
 STRONGEST = 0.45  # opacity of the shade of a word that is surely kept
 FAINTEST = 0.01  # inclusion probability below which a word is not shaded
 COLOURS = ("rgb(0,125,200)", "rgb(214,94,0)", "rgb(0,145,105)", "rgb(175,85,160)", "rgb(150,120,0)", "rgb(200,50,60)")
+_ANSWERS = "what would speak for each answer"
 FOR, AGAINST = "rgb(0,125,200)", "rgb(214,94,0)"  # blue and vermilion: told apart by everybody, on white and on black
 
 
@@ -45,8 +53,8 @@ FOR, AGAINST = "rgb(0,125,200)", "rgb(214,94,0)"  # blue and vermilion: told apa
 class Explanation:
     """A prediction of a text, and the words that it is made from.
 
-    `str()` is the text with the rationale in brackets; notebooks show it with every word shaded by the probability
-    that it is kept and the rationale underlined.
+    `str()` is the prediction, the text with the rationale in brackets, and the words for each answer that was asked
+    for; notebooks show every word shaded by the probability that it is kept and the rationale underlined.
 
     Attributes:
         text: as given.
@@ -107,7 +115,8 @@ class Explanation:
     information: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self._verdict()}\n{self._plain}"
+        answers = [f"{harmless(name)}: {harmless(words)}{fit}" for name, words, fit in self._answer_rows()]
+        return "\n".join([self._verdict(), self._plain, *([_ANSWERS, *answers] if answers else [])])
 
     def __repr__(self) -> str:
         kept = " … ".join(harmless(self.text[start:end]) for start, end in self.spans)
@@ -236,19 +245,19 @@ class Explanation:
 
     def _answers(self) -> str:
         """List of the rationales for each answer that was asked for."""
-        if not self.answers:
-            return ""
-        best = {answer.target: -math.inf for answer in self.answers}
-        for answer in self.answers:
-            best[answer.target] = max(best[answer.target], answer.log_predictive)
         lines = "".join(
-            f"<li>{html.escape(f'{answer.target} ' * (len(self.names) > 1) + str(answer.answer))} "
-            f"<span style='opacity:.75'>({answer.log_predictive - best[answer.target]:+.1f} nats)"
-            f"</span> because of {html.escape(answer.words)} "
-            f"<span style='opacity:.75'>(k-hat {answer.khat:.2f})</span></li>"
-            for answer in self.answers
+            f"<li>{html.escape(name)}: {html.escape(words)}<span style='opacity:.75'>{fit}</span></li>"
+            for name, words, fit in self._answer_rows()
         )
-        return f"<details open><summary>what would speak for each answer</summary><ul>{lines}</ul></details>"
+        return lines and f"<details open><summary>{_ANSWERS}</summary><ul>{lines}</ul></details>"
+
+    def _answer_rows(self) -> list[tuple[str, str, str]]:
+        """Of each answer: what it is, the words that would speak for it, and how far to believe these and it."""
+        return [
+            (f"{answer.target} " * (len(self.names) > 1) + _short(answer.answer), answer.words,
+             f" ({ROUGH})" * (answer.khat > TRUSTED) + (fit and f"; {fit}"))
+            for answer, fit in zip(self.answers, fits(self.answers), strict=True)
+        ]  # fmt: skip
 
     def _others(self) -> str:
         """The alternatives, folded away."""
@@ -264,10 +273,13 @@ class Explanation:
 
 
 class Explanations(list[Explanation]):
-    """A list that notebooks show one below the other."""
+    """A list that prints, and that notebooks show, one below the other."""
 
     def __init__(self, items: Iterable[Explanation] = ()) -> None:
         super().__init__(items)
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self))
 
     def _repr_html_(self) -> str:
         return "".join(item._block() for item in self) + (_legend(self[0].tau) if self else "")

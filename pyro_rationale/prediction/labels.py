@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+ROUGH = "rough estimate"  # where k-hat is above what can be trusted
+
 
 def tau_label(tau: float) -> str:
     """The weight of the entropy that a guide was fitted with; below 1 it comes out sharper than the ELBO makes it."""

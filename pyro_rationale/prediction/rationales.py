@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from pyro_rationale.data.document import Document
+from pyro_rationale.prediction.answers import Answer
 from pyro_rationale.prediction.contributions import Contributions
 from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.text_spans import Span, spans
@@ -115,6 +117,19 @@ class AnswerRationale:
     words: str
     inclusion: tuple[float, ...]
     prediction: Any
+
+
+def fits(answers: Sequence[AnswerRationale | Answer]) -> list[str]:
+    """How well the text fits each answer beside the others to its target, in words; nothing of one without others.
+
+    Fits are log predictive densities: `fits best`, and `0.4 nats less` than that.
+    """
+    said = []
+    for answer in answers:
+        rivals = [other.log_predictive for other in answers if other.target == answer.target]
+        less = max(rivals) - answer.log_predictive
+        said.append("" if len(rivals) == 1 else f"{less:.1f} nats less" if less else "fits best")
+    return said
 
 
 @dataclass(frozen=True)
