@@ -153,9 +153,12 @@ def _fitted_reader(places: Sequence[str], counts: Sequence[Mapping[str, int]], s
 
 
 def _say_between(place: str, counts: Mapping[str, int], levels: Sequence[float]) -> None:
-    """Log ratings between the levels that a run knows, which other tables may hold."""
+    """Log ratings between the levels that a run knows, which other tables may hold; those outside them are faults."""
     numbers = {cell: number_of(cell) for cell in counts} if levels else {}
-    between = [cell for cell, number in numbers.items() if number is not None and not is_level(number, levels)]
+    between = [
+        cell for cell, number in numbers.items()
+        if number is not None and levels[0] <= number <= levels[-1] and not is_level(number, levels)
+    ]  # fmt: skip
     if between:
         log.warning(
             "%s: %s of %s ratings, such as %s, are none of the run's %s levels; their probabilities are those of the "

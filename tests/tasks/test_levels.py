@@ -27,7 +27,7 @@ def test_only_levels_can_be_asked_about() -> None:
 
 
 def test_ratings_between_levels_and_empty_columns_of_other_tables_are_said(caplog: pytest.LogCaptureFixture) -> None:
-    columns: list[list[str | None]] = [["1", "2.4", "3.7", "5"], [None] * 4]
+    columns: list[list[str | None]] = [["1", "2.4", "3.7", "9"], [None] * 4]  # 9 is a fault
     reader_of("t.csv", ("stars", "room"), columns, "auto", None, SPEC)
     assert caplog.messages == [
         "t.csv: column 'stars': 2 of 4 ratings, such as 2.4, are none of the run's 5 levels; their probabilities are "
