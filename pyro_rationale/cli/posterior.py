@@ -22,6 +22,7 @@ from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.optional import optional
 from pyro_rationale.options import device_option, given, options_from, run_option, split_option
+from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions, Size
 from pyro_rationale.reporting.advice import followed, nearer_posterior
@@ -109,7 +110,8 @@ def inspect(
     done = followed(fitted.config, fitted.spec)
     with open_groups(results / FILE) as groups:
         written = [FILE, *draw(results, groups)]
-        summary, lines = summarise(groups), khat_lines(groups["sample_stats/khat"].values, done)
+        summary = summarise(groups)
+        lines = khat_lines(groups["sample_stats/khat"].values, size.chains * size.draws, done)
         if report:
             options = ExplainOptions(samples=size.chains * size.draws, seed=seed)  # the draws of the file
             with counting("reading", len(documents), quiet) as advance:
@@ -316,28 +318,32 @@ def summarise(groups: Any) -> Table:
     return table
 
 
-def khat_lines(khat: Any, done: Collection[str] = ()) -> list[str]:
+def khat_lines(khat: Any, draws: int, done: Collection[str] = ()) -> list[str]:
     """Meaning of the weights' Pareto shapes for the draws of the posterior, in words; nothing where none is known.
 
     Args:
         khat: a shape per document, NaN where it is unknown.
+        draws: of each document.
         done: advice that the run follows already, from :func:`pyro_rationale.reporting.advice.followed`.
     """
-    from pyro_rationale.inference.posterior.psis import TRUSTED
+    from pyro_rationale.inference.posterior.psis import SMALLEST, TRUSTED, tail_size
 
     known = khat[~np.isnan(khat)]
     if not len(known):
         return []
+    group = "group posterior of posterior.nc, draws of masks once the target is known,"
+    if tail_size(draws) < SMALLEST:
+        return [f"{group} cannot be judged: k-hat needs more than {draws} draws of each document (--samples)"]
     poor = float(np.mean(known > TRUSTED))
     if not poor:
         return [
-            f"group posterior can be trusted: k-hat is up to {TRUSTED} on every document, so its weighted draws are "
-            "draws of p(z | x, y)"
+            f"{group} passes: k-hat is up to {TRUSTED} on every document, so its weighted draws count as draws of "
+            "p(z | x, y), at least among masks that the guide draws"
         ]
     return [
-        "predictions, rationales and the report come from the guide's draws and are as they should be. Only group "
-        f"posterior of posterior.nc cannot be trusted on {100 * poor:.0f} % of the documents (k-hat above {TRUSTED}): "
-        "the rating makes masks likely there that the guide hardly ever draws, so a few draws carry all the weight",
+        f"{group} is of no use on {in_percent(poor)} of the documents: k-hat is above {TRUSTED}, for the target makes "
+        "masks likely there that the guide hardly ever draws, and a few draws carry all the weight. Predictions and "
+        "rationales, here, in the report and of other commands, are made without it",
         f"a guide nearer to the posterior: fit with {nearer_posterior(done)}; p(z | x, y) without a guide: study "
         "posterior",
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from pyro_rationale.cli.common import make_folder, run_command
@@ -15,6 +16,7 @@ from pyro_rationale.cli.posterior import inspect, khat_lines
 from pyro_rationale.data import load_corpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.optional import install_command
 from pyro_rationale.prediction.netcdf import open_groups
 from tests.support.report_pages import parse
@@ -117,14 +119,26 @@ def test_a_file_of_its_own_is_inspected_whole(tmp_path: Path) -> None:
 
 
 def test_k_hat_is_put_into_words() -> None:
-    good, poor = khat_lines(np.array([0.1, 0.7, np.nan])), khat_lines(np.array([0.1, 0.71, np.inf, 0.2, np.nan]))
+    good, poor = (khat_lines(np.array(khat), 100) for khat in ([0.1, 0.7, np.nan], [0.1, 0.71, np.inf, 0.2, np.nan]))
     assert len(good) == 1
-    assert good[0].startswith("group posterior can be trusted: k-hat is up to 0.7 on every document")
-    assert "posterior.nc cannot be trusted on 50 % of the documents (k-hat above 0.7): " in poor[0]
+    assert " passes: k-hat is up to 0.7 on every document" in good[0]
+    assert " is of no use on 50 % of the documents: k-hat is above 0.7, for the target makes" in poor[0]
+    assert poor[0].endswith("rationales, here, in the report and of other commands, are made without it")
+    assert " on 0.4 % of the documents: " in khat_lines(np.array([0.9, *[0.1] * 249]), 100)[0]
     assert "--condition-on-target" in poor[1]
-    assert khat_lines(np.array([np.nan])) == []
-    done = khat_lines(np.array([2.0]), {"--condition-on-target", "--tau 1"})  # what the run does is not advised
+    assert khat_lines(np.array([np.nan]), 100) == []
+    done = khat_lines(np.array([2.0]), 100, {"--condition-on-target", "--tau 1"})  # what the run does is not advised
     assert done[1].startswith("a guide nearer to the posterior: fit with fewer --nats; p(z | x, y) without a guide")
+
+
+def test_few_draws_say_nothing_of_the_guide() -> None:
+    """No tail is fitted to them, so that every k-hat is infinite, whatever the guide."""
+    weights = torch.arange(21.0)[:, None]
+    assert psis(weights[:20]).k.isinf().all()
+    assert psis(weights).k.isfinite().all()
+    (line,) = khat_lines(np.array([np.inf, np.inf]), 20)
+    assert line.endswith("cannot be judged: k-hat needs more than 20 draws of each document (--samples)")
+    assert " is of no use on " in khat_lines(np.array([np.inf]), 21)[0]
 
 
 @pytest.mark.parametrize(
