@@ -30,7 +30,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import device_option, options_from, rare_option, run_option
 from pyro_rationale.prediction.attribution import ATTRIBUTIONS
 from pyro_rationale.prediction.information import by_target, little_line, little_said
-from pyro_rationale.prediction.labels import in_percent, inclusion_label
+from pyro_rationale.prediction.labels import doubt_of_words, in_percent, inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.text_spans import letter_of, snippets, visible
 from pyro_rationale.reporting.aspects import aspect_key, aspect_text
@@ -120,7 +120,7 @@ def explain(
         return
 
     def read(some: Iterable[Document]) -> Iterator[Prediction]:
-        return _counted(fitted, predict(fitted, some, options, batch_size, threads))
+        return _counted(fitted, predict(fitted, some, options, batch_size, threads), as_json)
 
     predictions = beside_empty(documents, read)
     task = fitted.task_for(options.predict)
@@ -172,16 +172,18 @@ def beside_empty(
     yield from empty.values()
 
 
-def _counted(fitted: FittedModel, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """The predictions, and at their end a warning where the model knows few words of some, or read some in part."""
+def _counted(fitted: FittedModel, predictions: Iterable[Prediction], as_json: bool) -> Iterator[Prediction]:
+    """The predictions, and at their end a warning where the model knows few words of some, or read some in part.
+
+    Of a single text that stands above its prediction already, save in JSON.
+    """
     texts = foreign = 0
     with telling_left_out(fitted):
         for prediction in predictions:
             texts, foreign = texts + 1, foreign + prediction.is_foreign
             yield prediction
-    if foreign:
-        log.warning("the model knows less than half of the words in %d of %d texts; little can be predicted from them",
-                    foreign, texts)
+    if foreign and (as_json or texts > 1):
+        log.warning("the model knows too few words of %d of %d texts to predict much from them", foreign, texts)
 
 
 def as_dict(prediction: Prediction | Document, task: Task, options: ExplainOptions) -> dict[str, Any]:
@@ -254,9 +256,8 @@ def described(prediction: Prediction | Document, task: Task, level: float, plain
         yield from (Text("no word, so no prediction"), Text(""))
         return
     words = len(prediction.kept)
-    if prediction.is_foreign:
-        known = f"the model knows {prediction.known} of {words} words, and reads all others alike"
-        yield Text(f"not to be relied on: {known}", style="bold")
+    if doubt := doubt_of_words(prediction.known, prediction.document.tokens):
+        yield Hanging("", doubt, style="bold")
     for line in task.lines(prediction.predicted, prediction.values, prediction.interval, level, prediction.classes):
         figure, gap, more = line.partition("  (")
         yield Hanging(figure + gap[:-1], gap[-1:] + more, style="bold")

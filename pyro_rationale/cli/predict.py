@@ -283,5 +283,5 @@ def summary(where: str, counts: Counts, rows: int, seconds: float) -> str:
     if counts.cut:
         line += f", {counts.cut:,} longer than the words that were read (column cut)"
     if counts.foreign:
-        line += f", {counts.foreign:,} with mostly unknown words, of which little can be predicted"
+        line += f", {counts.foreign:,} with many unknown words, of which little can be predicted"
     return f"{line}; {duration(seconds)}, {rows / max(seconds, 1e-9):,.0f} texts/s"

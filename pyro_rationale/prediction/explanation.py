@@ -15,7 +15,7 @@ from pyro_rationale.inference.limits import TRUSTED
 from pyro_rationale.prediction.answers import Answer
 from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.information import by_target, little_said, say_little
-from pyro_rationale.prediction.labels import ROUGH, in_percent, inclusion_label
+from pyro_rationale.prediction.labels import ROUGH, doubt_of_words, in_percent, inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions
 from pyro_rationale.prediction.predictor import Prediction, predict
 from pyro_rationale.prediction.rationales import (
@@ -137,10 +137,8 @@ class Explanation:
 
     def _verdict(self) -> str:
         """The prediction in a line, what the words say little about, and how many are known where those are few."""
-        few = 2 * self.known < len(self.tokens)
-        doubt = f"; not to be relied on: only {self.known} of {len(self.tokens)} words known"
-        little = say_little(little_said(self.information))
-        return f"{self._predicted()}{little and f'; {little}'}{doubt * few}"
+        doubts = say_little(little_said(self.information)), doubt_of_words(self.known, self.tokens)
+        return "; ".join(filter(None, [self._predicted(), *doubts]))
 
     def _predicted(self) -> str:
         if self.probabilities is not None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+# Share of a text's words that a model should know. Fits of 240 English reviews know more of each of 1,864 others, and of
+# texts in German, French, Spanish, Italian and Dutch at most 0.62, though GloVe has many of their small words.
+LEAST_KNOWN = 2 / 3
 ROUGH = "rough estimate"  # where k-hat is above what can be trusted
 
 
@@ -18,6 +23,18 @@ def in_percent(probability: float) -> str:
     if 99.9 < percent < 100.0:
         return ">99.9 %"
     return f"{percent:.0f} %" if 0.95 <= percent < 99.05 or percent in (0.0, 100.0) else f"{percent:.1f} %"
+
+
+def doubt_of_words(known: int, tokens: Sequence[str]) -> str:
+    """A doubt about a text of whose tokens few are known, as of another language; empty where enough are.
+
+    Commas and the like, which languages share, count as no words.
+    """
+    words = sum(not token.isascii() or any(map(str.isalnum, token)) for token in tokens)
+    if len(tokens) - known <= (1 - LEAST_KNOWN) * words + 1e-9:
+        return ""
+    fitted_to = "was it fitted to texts of another language, or subject?"
+    return f"not to be relied on: the model knows {known} of {len(tokens)} words; {fitted_to}"
 
 
 def inclusion_label(tau: float) -> str:

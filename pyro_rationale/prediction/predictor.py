@@ -34,6 +34,7 @@ from pyro_rationale.prediction.intervals import (
     label_sets,
     predictive_mixture,
 )
+from pyro_rationale.prediction.labels import doubt_of_words
 from pyro_rationale.prediction.mask_predictions import ReadDraws, draw_and_read, read_or_base
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.tasks import Mixture, Numbers
@@ -124,8 +125,8 @@ class Prediction:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether most of its words are unknown, so that little can be predicted from them."""
-        return 2 * self.known < len(self.document.tokens)
+        """Whether too few of its words are known to predict anything from them."""
+        return bool(doubt_of_words(self.known, self.document.tokens))
 
 
 def predict(

@@ -34,7 +34,7 @@ class Counts:
     Attributes:
         rows: number of texts.
         empty: number of those without a word.
-        foreign: number of those with mostly unknown words.
+        foreign: number of those with many unknown words.
         cut: number of those that were not read to their end.
         numbered: whether all ids are whole numbers.
         unread: number of rows that could not be read.

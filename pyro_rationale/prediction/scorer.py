@@ -41,7 +41,7 @@ class Chunk(NamedTuple):
         lines: one per row, as they stand in the file.
         rows: number of the texts.
         empty: number of those without a word, which could be read.
-        foreign: number of those of whose words the model knows less than half.
+        foreign: number of those of whose words the model knows too few.
         cut: number of those that were not read to their end.
         numbered: whether all ids that there are, are whole numbers of at most 64 bits.
         unread: number of rows that could not be read.

@@ -64,7 +64,7 @@ def test_a_row_for_each_row_in_their_order(call: Run, ratings: Path, table: Path
     assert status == 0
     assert not said
     assert "4 rows, 1 without a word" in printed
-    assert "1 with mostly unknown words" in printed
+    assert "1 with many unknown words" in printed
     rows = list(csv.DictReader(io.StringIO(out.read_text())))
     assert [row["id"] for row in rows] == ["n0", "n1", "n2", "n3"]
     assert rows[1]["prediction"] == rows[1]["rationale"] == ""
