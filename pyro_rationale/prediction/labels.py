@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# Share of a text's words that a model should know. Fits of 240 English reviews know more of each of 1,864 others, and of
-# texts in German, French, Spanish, Italian and Dutch at most 0.62, though GloVe has many of their small words.
+# Share of a text's words that a model should know. Fits of 240 English reviews know more of each of 1,864 others, and
+# of texts in German, French, Spanish, Italian and Dutch at most 0.62, though GloVe has many of their small words.
 LEAST_KNOWN = 2 / 3
 ROUGH = "rough estimate"  # where k-hat is above what can be trusted
 
