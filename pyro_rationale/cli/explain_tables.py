@@ -18,7 +18,6 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
 from pyro_rationale.inference.limits import TRUSTED
 from pyro_rationale.prediction.labels import ROUGH
-from pyro_rationale.prediction.rationales import fits
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.reporting.advice import nearer_posterior
 from pyro_rationale.reporting.effects import AGAINST, FOR, sign_of
@@ -128,6 +127,8 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
     """
     if not reading.answers:
         return
+    from pyro_rationale.prediction.rationales import fits  # which needs torch
+
     counts = Counter(answer.target for answer in reading.answers)
     yield Text("")
     if max(counts.values()) > 1:
