@@ -47,7 +47,7 @@ from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
 from pyro_rationale.training.checkpoint import stored_vectors, weights_of
-from pyro_rationale.training.corpus_figures import examples_of, words_of_units
+from pyro_rationale.training.corpus_figures import examples_of, median_words, words_of_units
 from pyro_rationale.training.defaults import chosen, most_restarts, resolve
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
 from pyro_rationale.training.laplace import check_last_layer
@@ -55,6 +55,8 @@ from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck,
 from pyro_rationale.training.model_selection import ModelSelection
 from pyro_rationale.training.pairs import DevLists, check_pairs, pair_batches
 from pyro_rationale.training.rate_control import (
+    LONG,
+    STEADY,
     AspectControls,
     Control,
     LagrangianControl,
@@ -167,7 +169,7 @@ def prepare_run(
         train = batches(corpus.train, steps)
     check_shares(options.batch_size, examples, train.whole, group.size)
     rate = config.model.rate if config.model.lambda1 is None else None
-    controls = build_controls(config, prior, fitted.aspects, words_of_units(corpus, config.unit))
+    controls = build_controls(config, prior, fitted.aspects, corpus)
     scale = spread / fitted.aspects * model.gain
     trainer = Trainer(fitted, build_objective(config), controls, train, scale=scale, group=group)
     known = random.Random(config.seed).sample(
@@ -319,20 +321,19 @@ def _open(run: TrainingRun, resume: bool, force: bool) -> None:
     start_run(folder, run.fitted)
 
 
-def build_controls(config: Config, prior: ChainPrior, aspects: int, words: float = 1.0) -> Control | AspectControls:
+def build_controls(config: Config, prior: ChainPrior, aspects: int, corpus: Corpus) -> Control | AspectControls:
     """The control that the options name, or one for each of several targets that have masks of their own."""
-    if aspects == 1:
-        return build_control(config, prior, words)
-    return AspectControls(tuple(build_control(config, prior, words) for _ in range(aspects)))
+    controls = tuple(build_control(config, prior, corpus) for _ in range(aspects))
+    return controls[0] if aspects == 1 else AspectControls(controls)
 
 
-def build_control(config: Config, prior: ChainPrior, words: float = 1.0) -> Control:
+def build_control(config: Config, prior: ChainPrior, corpus: Corpus) -> Control:
     """The control of the share of kept words that the options name, with its schedule.
 
     Args:
         config: of the fit.
         prior: that was asked for.
-        words: mean number of words of a unit (:func:`~pyro_rationale.training.corpus_figures.words_of_units`).
+        corpus: the texts; gains go by their length, and by that of what is kept as a whole.
     """
     options = config.train
     rate = config.model.rate if config.model.lambda1 is None else prior.rate
@@ -341,4 +342,6 @@ def build_control(config: Config, prior: ChainPrior, words: float = 1.0) -> Cont
         return PenaltyRamp(schedule, prior)
     if config.control == "lagrangian":
         return LagrangianControl(schedule, prior, options.lagrange_rate, options.transitions)
-    return RateControl(schedule, prior, meet=options.rate_as == "target", words=words)
+    meet, words = options.rate_as == "target", words_of_units(corpus, config.unit)
+    steady = STEADY if config.unit == "word" and median_words(corpus) >= LONG else {}
+    return RateControl(schedule, prior, meet=meet, words=words, **steady)

@@ -15,8 +15,9 @@ from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.data.word_classes import Exclusion, is_punctuation
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.prediction.options import DecodeOptions, PredictOptions
 from pyro_rationale.prediction.posterior_draws import inspect_documents
+from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.shown_masks import decode_all
 from pyro_rationale.training.prepare import prepare_run
 from tests.support.small_fit import fit_small, small, table
@@ -89,14 +90,14 @@ def test_sentences_are_kept_whole(tmp_path: Path, options: dict[str, Any]) -> No
     for rule in ("agreeing", "mode", "threshold", "sample"):
         masks, _ = decode_all(fitted, documents, DecodeOptions(decode=rule))
         assert all(map(is_whole, documents, masks))
-    for reading in fitted.predict(documents, samples=20):
+    for reading in predict(fitted, documents, PredictOptions(samples=20)):
         assert is_whole(reading.document, reading.mode)
         assert all(is_whole(reading.document, other.mask) for other in reading.alternatives)
         assert len(set(reading.inclusion)) <= len(sentence_starts(reading.document))
     inspected = next(inspect_documents(fitted, documents, 30))
     assert all(is_whole(inspected.document, mask) for mask in [*inspected.guide.z, *inspected.prior.z])
     assert np.isfinite(inspected.weights.log_weight).all()
-    alone, together = (list(fitted.predict(documents, batch_size=size)) for size in (1, 4))
+    alone, together = (list(predict(fitted, documents, PredictOptions(), batch_size=size)) for size in (1, 4))
     assert [reading.mode for reading in alone] == [reading.mode for reading in together]
     assert metrics.test["mse"] > 0
 
