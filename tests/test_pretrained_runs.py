@@ -19,7 +19,9 @@ from pyro_rationale.experiments.baselines import fit_method, load_reference_pred
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.nn.features import TransformerFeatures
 from pyro_rationale.nn.pretrained_folders import find_base
+from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.run_files import PRETRAINED, READER, WEIGHTS
+from pyro_rationale.serving.queue import PredictionQueue, Request
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.reader import full_text_reader
@@ -50,6 +52,12 @@ def test_a_run_holds_what_was_tuned_and_loads(bert: Path, tmp_path: Path, guide:
     once, again = (fitted.predict(text)[0] for fitted in (run.fitted.eval(), loaded))
     torch.testing.assert_close(torch.tensor(once.values), torch.tensor(again.values))
     assert once.kept == again.kept
+    tokens = once.document.tokens
+    assert loaded.vocabulary.count_known(tokens) < len(tokens) == once.known, "it reads the pieces of new words"
+    assert not once.is_foreign
+    waiting: Any = None
+    (served,) = PredictionQueue(loaded, PredictOptions(samples=2))._made([Request(text, (), waiting)])
+    assert all(word["known"] for word in served["words"])
 
 
 def test_texts_that_were_read_can_be_forgotten(bert: Path, tmp_path: Path) -> None:
@@ -78,7 +86,7 @@ def test_members_number_new_words_alike(bert: Path, tmp_path: Path) -> None:
     text = "the wheat looked extraordinary and zebra good"
     once, again = (fitted.predict(text)[0] for fitted in (fit.fitted, loaded))
     torch.testing.assert_close(torch.tensor(once.averaged), torch.tensor(again.averaged))
-    assert once.known < len(once.document.tokens)
+    assert fit.fitted.vocabulary.count_known(once.document.tokens) < len(once.document.tokens)
     with pytest.raises(ValueError, match="has met no others yet"):
         loaded.vocabulary.join(fit.fitted.vocabulary)  # type: ignore[attr-defined]
 

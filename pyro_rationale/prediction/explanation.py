@@ -77,7 +77,7 @@ class Explanation:
         alternatives: distinct rationales, the shown one first (with other rules than `agreeing` the most probable one),
             the others by falling probability; none of a text without words.
         names: of the targets.
-        known: number of the words that the model knows; it reads all others as one and the same.
+        known: number of the words that the model knows; it reads all others alike. A transformer encoder knows all.
         tau: weight of the entropy that the guide was fitted with.
         answers: what would speak for each answer that was asked for, with `answers=("positive", "negative")`.
         targets: the rationale of each target by its name. Where targets have rationales of their own, `mask` and
@@ -250,7 +250,7 @@ class Explanation:
         return lines and f"<details open><summary>{_ANSWERS}</summary><ul>{lines}</ul></details>"
 
     def _answer_rows(self) -> list[tuple[str, str, str]]:
-        """Of each answer: what it is, the words that would speak for it, and how far to believe these and it."""
+        """A row per answer: its name, the words that would speak for it, how rough they are, and how well it fits."""
         return [
             (f"{answer.target} " * (len(self.names) > 1) + _short(answer.answer), answer.words,
              f" ({ROUGH})" * (answer.khat > TRUSTED) + (fit and f"; {fit}"))

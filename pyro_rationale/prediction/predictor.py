@@ -89,7 +89,8 @@ class Prediction:
             most probable first, as numbers of classes; `None` for ratings.
         alternatives: distinct rationales, the kept one first (with other rules than `agreeing` the mode), the others by
             falling log q.
-        known: number of its words that are in the vocabulary; the model reads all others as one and the same.
+        known: number of its words that are in the vocabulary, the encoder reading all others alike; all of them where a
+            transformer encoder reads their pieces.
         predictive: the distribution of the ratings over draws and noise, a component per distinct mask; `None` for
             classes.
         aspects: where targets have masks of their own, the prediction of each, in their order, in which nothing but
@@ -286,6 +287,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     asked = parse_answers(fitted.task, options.answers)
     masks = read.draws.masks.to("cpu", torch.bool).numpy()
     inclusion = q.mean.cpu().numpy()
+    every_word = fitted.reads_every_word  # calibration goes by the words of the vocabulary nevertheless
     predictions = []
     for b, document in enumerate(documents):
         words, index = len(document.tokens), int(read.shown[b])
@@ -304,7 +306,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 interval=None if ends is None else tuple((low, high) for low, high in ends[b]),
                 classes=None if classes is None else classes[b],
                 alternatives=_alternatives(own, read, b, shown[:, b], options),
-                known=int(reading.known[b]),
+                known=words if every_word else int(reading.known[b]),
                 predictive=None if mixture is None else mixture.document(b),
                 contributions=parts[b],
                 answers=answers_of(fitted, document, asked, options.samples, options.seed),

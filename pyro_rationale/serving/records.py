@@ -63,7 +63,7 @@ def record_of(
     reading: Prediction | None,
     task: Task,
     level: float,
-    vocabulary: Vocabulary,
+    vocabulary: Vocabulary | None,
 ) -> dict[str, Any]:
     """An explained text, with flags and probabilities for all of its words, the struck ones included.
 
@@ -73,7 +73,7 @@ def record_of(
         reading: of the text without them; `None` where no word is left.
         task: of the run.
         level: probability of intervals and sets.
-        vocabulary: the words that the model knows.
+        vocabulary: the words that the model knows; `None`: all.
     """
     gone = set(struck)
     read = [number for number in range(len(document.tokens)) if number not in gone]
@@ -81,7 +81,7 @@ def record_of(
     found = {
         "text": document.text,
         "words": [
-            {"start": start, "end": end, "struck": number in gone, "known": word in vocabulary}
+            {"start": start, "end": end, "struck": number in gone, "known": vocabulary is None or word in vocabulary}
             for number, (word, (start, end)) in enumerate(zip(document.tokens, document.offsets, strict=True))
         ],
         "unread": len(document.text) - last if document.text[last:].strip() else 0,
