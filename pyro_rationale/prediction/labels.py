@@ -22,7 +22,8 @@ def in_percent(probability: float) -> str:
         return "<0.1 %"
     if 99.9 < percent < 100.0:
         return ">99.9 %"
-    return f"{percent:.0f} %" if 0.95 <= percent < 99.05 or percent in (0.0, 100.0) else f"{percent:.1f} %"
+    # Sums of shares exceed 1 by rounding.
+    return f"{percent:.0f} %" if 0.95 <= percent < 99.05 or not 0.0 < percent < 100.0 else f"{percent:.1f} %"
 
 
 def doubt_of_words(known: int, tokens: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ const percent = (x) => { // as `in_percent` of Python
   const p = 100 * x;
   if (p > 0 && p < 0.1) return "<0.1 %";
   if (p > 99.9 && p < 100) return ">99.9 %";
-  return `${p.toFixed((p >= 0.95 && p < 99.05) || p === 0 || p === 100 ? 0 : 1)} %`;
+  return `${p.toFixed((p >= 0.95 && p < 99.05) || p <= 0 || p >= 100 ? 0 : 1)} %`;
 };
 let timer = 0, request = null;
 
