@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -323,8 +324,8 @@ def _open(run: TrainingRun, resume: bool, force: bool) -> None:
 
 def build_controls(config: Config, prior: ChainPrior, aspects: int, corpus: Corpus) -> Control | AspectControls:
     """The control that the options name, or one for each of several targets that have masks of their own."""
-    controls = tuple(build_control(config, prior, corpus) for _ in range(aspects))
-    return controls[0] if aspects == 1 else AspectControls(controls)
+    control = build_control(config, prior, corpus)
+    return control if aspects == 1 else AspectControls(tuple(replace(control) for _ in range(aspects)))
 
 
 def build_control(config: Config, prior: ChainPrior, corpus: Corpus) -> Control:

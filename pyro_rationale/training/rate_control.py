@@ -88,8 +88,8 @@ class RateControl:
         multiplier: integral of the error, nats per word; below 0 only if the rate has to be met.
         average: running average of the observed rate; that of an untrained guide at first.
         pace: share of a batch in the running average.
-        damping: nats per e-fold by which the running average grows in a step (the D of a PID controller). With it, the
-            rate is held from below while it is annealed as well.
+        damping: nats per e-fold by which the running average grows in a step (the D of a PID controller). With it, a
+            rate that has to be met (`meet`) is held from below while it is annealed as well.
         meet: hold the rate from below, too, instead of bounding it. Then gains are divided by the root of how many
             words a run has for each that it has by chance: so many times more, in nats, a field does to a run than to a
             word. The gains for single words make runs of eight swing between all and nothing; gains divided by the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pyro_rationale.build import starting_prior
 from pyro_rationale.data import Document, make_document
 from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.data.word_classes import Exclusion, is_punctuation
@@ -19,8 +21,9 @@ from pyro_rationale.prediction.options import DecodeOptions, PredictOptions
 from pyro_rationale.prediction.posterior_draws import inspect_documents
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.shown_masks import decode_all
-from pyro_rationale.training.prepare import prepare_run
-from tests.support.small_fit import fit_small, small, table
+from pyro_rationale.training.prepare import build_controls, prepare_run
+from pyro_rationale.training.rate_control import LONG, STEADY, AspectControls, RateControl
+from tests.support.small_fit import fit_small, sixteen, small, table
 
 
 @pytest.mark.parametrize(
@@ -46,6 +49,21 @@ def test_a_cache_may_be_named_where_a_fit_is_resumed(tmp_path: Path, caplog: pyt
     prepare_run(config.changed(cache=str(tmp_path / "cache")), tmp_path / "run", resume=True)
     assert any((tmp_path / "cache").iterdir())
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("words", "unit", "steady"), [(LONG, "word", True), (LONG - 1, "word", False),
+                                                        (LONG, "sentence", False)])  # fmt: skip
+def test_long_texts_are_steered_by_their_trend(words: int, unit: str, steady: bool) -> None:
+    """Every one of several masks is, each by a control of its own; the prices of whole sentences are another matter."""
+    config = small(unit=unit)
+    corpus = replace(sixteen(), train=[make_document(f"{i}", "good " * words, (1.0,)) for i in range(4)])
+    controls = build_controls(config, starting_prior(config, 1.0), 2, corpus)
+    assert isinstance(controls, AspectControls)
+    assert controls.controls[0] is not controls.controls[1]
+    for control in controls.controls:
+        assert isinstance(control, RateControl)
+        assert all(getattr(control, name) == value for name, value in STEADY.items()) == steady
+        assert (control.damping > 0.0) == steady
 
 
 @pytest.mark.parametrize(("guide", "nonempty"), [("chain", True), ("relaxed", False)])
