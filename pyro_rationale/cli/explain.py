@@ -175,7 +175,7 @@ def beside_empty(
 def _counted(fitted: FittedModel, predictions: Iterable[Prediction], as_json: bool) -> Iterator[Prediction]:
     """The predictions, and at their end a warning where the model knows few words of some, or read some in part.
 
-    Of a single text that stands above its prediction already, save in JSON.
+    The prediction of a single text has the first of these above it already, save in JSON.
     """
     texts = foreign = 0
     with telling_left_out(fitted):

@@ -113,7 +113,7 @@ def load_corpus(
 
 
 def _check_own_texts(data: str) -> None:
-    """Refuse what a run folder names and nobody has typed, where it is not to be had: it may be elsewhere.
+    """Refuse texts that only the run folder names and that cannot be found, as a table that was moved.
 
     Raises:
         DataError: the run was fitted in Python, or its file or folder is not there.

@@ -1,4 +1,4 @@
-"""What is said of texts of which the model knows few words."""
+"""Labels: doubts about texts of which the model knows few words."""
 
 from __future__ import annotations
 
