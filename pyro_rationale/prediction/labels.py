@@ -31,7 +31,7 @@ def doubt_of_words(known: int, tokens: Sequence[str]) -> str:
 
     Commas and the like, which languages share, count as no words.
     """
-    words = sum(not token.isascii() or any(map(str.isalnum, token)) for token in tokens)
+    words = sum(token.isalnum() or not token.isascii() or any(map(str.isalnum, token)) for token in tokens)
     if len(tokens) - known <= (1 - LEAST_KNOWN) * words + 1e-9:
         return ""
     fitted_to = "was it fitted to texts of another language, or subject?"

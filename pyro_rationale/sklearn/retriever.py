@@ -185,7 +185,7 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
     def _embedded(self, texts: Any) -> Embedded:
         documents = self._unlabelled(texts)
         with naming_parameters(), GENERATOR_LOCK:
-            return self._embedder().encode(documents, query=True)
+            return self._embedder().encode(with_words(documents), query=True)
 
     def _documents_of(self, corpus: Corpus) -> list[Document]:
         """Texts with their ids."""

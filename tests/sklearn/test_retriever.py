@@ -84,6 +84,9 @@ def test_it_searches_what_it_has_indexed(fitted: RationaleRetriever) -> None:
     assert fitted.index(dict(zip("abc", TEXTS, strict=False))) is fitted
     hits = fitted.search("a cracked screen", top=2)
     assert isinstance(hits, Hits)
+    for ask in (fitted.transform, fitted.explain):
+        with pytest.raises(ValueError, match=r"^text 2: no word in it; write a text there, or leave it out$"):
+            ask([TEXTS[0], " "])
     vectors = fitted.transform(["a cracked screen", *TEXTS[:3]])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
     scores = vectors[1:] @ vectors[0]
