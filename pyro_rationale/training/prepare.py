@@ -344,5 +344,5 @@ def build_control(config: Config, prior: ChainPrior, corpus: Corpus) -> Control:
     if config.control == "lagrangian":
         return LagrangianControl(schedule, prior, options.lagrange_rate, options.transitions)
     meet, words = options.rate_as == "target", words_of_units(corpus, config.unit)
-    steady = STEADY if config.unit == "word" and median_words(corpus) >= LONG else {}
+    steady = STEADY if meet and config.unit == "word" and median_words(corpus) >= LONG else {}
     return RateControl(schedule, prior, meet=meet, words=words, **steady)

@@ -51,11 +51,13 @@ def test_a_cache_may_be_named_where_a_fit_is_resumed(tmp_path: Path, caplog: pyt
     assert not caplog.records
 
 
-@pytest.mark.parametrize(("words", "unit", "steady"), [(LONG, "word", True), (LONG - 1, "word", False),
-                                                        (LONG, "sentence", False)])  # fmt: skip
-def test_long_texts_are_steered_by_their_trend(words: int, unit: str, steady: bool) -> None:
-    """Every one of several masks is, each by a control of its own; the prices of whole sentences are another matter."""
-    config = small(unit=unit)
+@pytest.mark.parametrize(("words", "options", "steady"), [
+    (LONG, {"rate_as": "target"}, True), (LONG - 1, {"rate_as": "target"}, False),
+    (LONG, {"rate_as": "target", "unit": "sentence"}, False), (LONG, {"rate_as": "limit"}, False),
+])  # fmt: skip
+def test_long_texts_are_steered_by_their_trend(words: int, options: dict[str, Any], steady: bool) -> None:
+    """Every one of several masks is, each by a control of its own; not whole sentences, nor a mere limit."""
+    config = small(**options)
     corpus = replace(sixteen(), train=[make_document(f"{i}", "good " * words, (1.0,)) for i in range(4)])
     controls = build_controls(config, starting_prior(config, 1.0), 2, corpus)
     assert isinstance(controls, AspectControls)
