@@ -144,6 +144,11 @@ class Config:
         return [flag for flag, network in networks.items() if needs_vocabulary(network)]
 
     @property
+    def reads_every_word(self) -> bool:
+        """Whether no word is unknown to the encoder, as to a transformer, which reads the pieces of words."""
+        return "--encoder" in self.spelling
+
+    @property
     def unit(self) -> str:
         """Stretches of text that masks keep or drop as a whole: `word`, `clause` or `sentence`."""
         return self.model.unit

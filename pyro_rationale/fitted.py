@@ -132,11 +132,6 @@ class FittedModel:
         return TOKENIZERS[self.config.data.tokenizer]
 
     @property
-    def reads_every_word(self) -> bool:
-        """Whether no word is unknown to the encoder, as to a transformer, which reads the pieces of words."""
-        return "--encoder" in self.config.spelling
-
-    @property
     def noises(self) -> tuple[float, float] | None:
         """Two standard deviations of ratings: of predictions, before it is adapted to each text, and of inference.
 

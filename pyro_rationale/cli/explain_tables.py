@@ -139,8 +139,9 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
     names = [f"{answer.target} {answer.label}" if len(task.spec.names) > 1 else answer.label
              for answer in reading.answers]  # fmt: skip
     column = max(map(len, names)) + 2
+    rows = list(zip(names, reading.answers, fits(reading.answers), strict=True))
     for target in counts:
-        for name, answer, fit in zip(names, reading.answers, fits(reading.answers), strict=True):
+        for name, answer, fit in rows:
             if answer.target == target:
                 head = Text(f"{name}: ".ljust(column), style="bold" if fit == "fits best" else "")
                 yield Hanging(head, _said(reading.document, answer, fit, plain))

@@ -159,7 +159,7 @@ def embed(
 
 def unknown_words(fitted: FittedModel, document: Document) -> tuple[str, ...]:
     """Words of a text that the encoder reads all alike, each once; none where a transformer spells them out."""
-    return () if fitted.reads_every_word else fitted.vocabulary.unknown_of(document.tokens)
+    return () if fitted.config.reads_every_word else fitted.vocabulary.unknown_of(document.tokens)
 
 
 def check_ranking(fitted: FittedModel) -> None:

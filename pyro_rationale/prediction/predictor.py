@@ -287,7 +287,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     asked = parse_answers(fitted.task, options.answers)
     masks = read.draws.masks.to("cpu", torch.bool).numpy()
     inclusion = q.mean.cpu().numpy()
-    every_word = fitted.reads_every_word  # calibration goes by the words of the vocabulary nevertheless
+    every_word = fitted.config.reads_every_word  # calibration goes by the words of the vocabulary nevertheless
     predictions = []
     for b, document in enumerate(documents):
         words, index = len(document.tokens), int(read.shown[b])

@@ -48,14 +48,15 @@ def _decode_rows(
     with evaluating(fitted), seeded(options.seed):
         for index, batch in batches_of(fitted, documents, batch_size):
             q = fitted.guide.posterior(batch)
+            hard = q.discrete()
             if options.decode == "agreeing":
-                if batch_size > 1 and not hasattr(q.discrete(), "sample_from"):  # its draws depend on those before
+                if batch_size > 1 and not hasattr(hard, "sample_from"):  # its draws depend on those before
                     return _decode_rows(fitted, documents, options, 1)
-                read = draw_and_read(fitted, batch, q.discrete(), [documents[i] for i in index], options, CANDIDATES)
+                read = draw_and_read(fitted, batch, hard, [documents[i] for i in index], options, CANDIDATES)
                 z, values[index] = read.kept, read.values
             else:
                 z = decode(q, options)
-                values[index] = fitted.task.values(predictive(fitted, batch, z, q.discrete().responsibilities(z)))
+                values[index] = fitted.task.values(predictive(fitted, batch, z, hard.responsibilities(z)))
             for i, row in zip(index, z, strict=True):  # an empty text is read as one unknown word: not in its mask
                 masks[i] = tuple((row[: words[i]] > 0.5).tolist())
     return masks, values

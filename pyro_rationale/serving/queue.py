@@ -173,7 +173,7 @@ class PredictionQueue(RequestQueue):
         size = max(1, WORDS_AT_ONCE // max((len(document.tokens) for document in worded), default=1))
         readings = predict(self.fitted, worded, self.options, size)
         self.read += len(requests)
-        vocabulary = None if self.fitted.reads_every_word else self.fitted.vocabulary
+        vocabulary = None if self.fitted.config.reads_every_word else self.fitted.vocabulary
         how = self.fitted.task_for(self.options.predict), self.options.level, vocabulary
         try:
             return [
