@@ -123,6 +123,7 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
         words: list[Word]
         unread: int = Field(description="characters behind the last word that is read")
         known: int = Field(description="words that the model knows")
+        doubt: str = Field(description="a warning where it knows too few to predict much from them; else empty")
         level: float
         targets: list[TargetPrediction]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.data.document import Document
-from pyro_rationale.prediction.labels import inclusion_label
+from pyro_rationale.prediction.labels import doubt_of_words, inclusion_label
 from pyro_rationale.prediction.text_spans import letter_of
 from pyro_rationale.reporting.effects import least_effects
 
@@ -86,6 +86,7 @@ def record_of(
         ],
         "unread": len(document.text) - last if document.text[last:].strip() else 0,
         "known": reading.known if reading else 0,
+        "doubt": doubt_of_words(reading.known, reading.document.tokens) if reading else "",
         "level": level,
         "targets": _targets(document, read, reading, task) if reading else [],
     }

@@ -98,8 +98,8 @@ def test_words_that_the_model_does_not_know_are_named(page: Page, address: str) 
     write(page, "the good the bad")
     assert page.inner_text("#status") == "4 of 4 words known to the model"
     write(page, "the goood film, the bad goood \N{BEER MUG}")
-    said = "3 of 8 words known to the model; not known: “goood”, “film”, “,”, “\N{BEER MUG}”"
-    assert page.inner_text("#status") == f"not to be relied on: only {said}"
+    doubt = "not to be relied on: the model knows 3 of 8 words; was it fitted to texts of another language, or subject?"
+    assert page.inner_text("#status") == f"{doubt}; not known: “goood”, “film”, “,”, “\N{BEER MUG}”"
     titles = [word.get_attribute("title") or "" for word in page.locator(".word").all()]
     assert [title.startswith("not known to the model; kept with probability 0.") for title in titles] == [
         False, True, True, True, False, False, True, True,

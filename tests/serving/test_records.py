@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pyro_rationale.data.document import Document, make_document
+from pyro_rationale.prediction.labels import doubt_of_words
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.serving.records import describe_model, least_effects, record_of, without_words
@@ -125,3 +126,9 @@ def test_words_that_the_model_does_not_know_are_named() -> None:
     found = answer(fake(), "the goood bad xylophone", (3,))
     assert [word["known"] for word in found["words"]] == [True, False, True, False]
     assert found["known"] == 2
+
+
+def test_the_doubt_of_a_text_is_that_of_the_words_that_are_read() -> None:
+    text = "the good bad xylophone zither"
+    assert [answer(fake(), text, struck)["doubt"] for struck in ((4,), (3, 4), (0, 1, 2, 3, 4))] == ["", "", ""]
+    assert answer(fake(), text)["doubt"] == doubt_of_words(3, text.split()) != ""

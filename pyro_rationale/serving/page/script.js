@@ -55,9 +55,7 @@ function noted(answer) {
   const strange = read.filter((word) => !word.known).map((word) => letters.slice(word.start, word.end).join(""));
   const unknown = strange.length ? `; not known: ${listed([...new Set(strange)], MOST_NAMED)}` : "";
   const unread = answer.unread ? `; ${answer.unread} characters at the end are not read` : "";
-  const marks = read.filter((word) => /^[!-/:-@[-`{-~]+$/.test(letters.slice(word.start, word.end).join(""))).length;
-  const doubt = 3 * (words - answer.known) > words - marks ? "not to be relied on: only " : ""; // as of Python
-  return `${doubt}${answer.known} of ${words} words known to the model${unknown}${unread}`;
+  return `${answer.doubt || `${answer.known} of ${words} words known to the model`}${unknown}${unread}`;
 }
 
 function listed(words, most) {
