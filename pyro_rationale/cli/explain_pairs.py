@@ -26,8 +26,8 @@ def print_pairs(fitted: FittedModel, documents: Sequence[Document], options: Pre
         DataError: a text has no word.
     """
     from pyro_rationale.prediction.embedding import unknown_words
+    from pyro_rationale.prediction.labels import doubt_of_query
     from pyro_rationale.prediction.pairs import explain_pairs
-    from pyro_rationale.prediction.retrieval import doubt_of
 
     query, *others = with_words(documents)
     found = explain_pairs(fitted, query, others, options)
@@ -36,7 +36,7 @@ def print_pairs(fitted: FittedModel, documents: Sequence[Document], options: Pre
         print(to_json(found.record()), flush=True)
         return
     plain = is_plain(console)
-    doubt = doubt_of(unknown_words(fitted, documents[0]), len(documents[0].tokens))
+    doubt = doubt_of_query(unknown_words(fitted, query), query.tokens)
     for line in lines(found, plain, doubt):
         if plain:
             print(line, flush=True)

@@ -11,13 +11,12 @@ import numpy as np
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.word_classes import is_punctuation
-from pyro_rationale.errors import ConfigError, listed
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.prediction.embedding import Embedder
 from pyro_rationale.prediction.index import POOL, Index
+from pyro_rationale.prediction.labels import doubt_of_query
 from pyro_rationale.prediction.marked_text import MarkedText
 from pyro_rationale.tasks import Numbers
-
-MOST_NAMED = 5  # unknown words in a line
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,13 @@ class Hits(Sequence[Hit]):
         query: with the words that its vector is made of.
         hits: the texts found.
         unknown: words of the query that the model does not know, and reads all alike.
+        doubt: a line that names them, and warns where they are many; empty where there are none.
     """
 
     query: MarkedText
     hits: tuple[Hit, ...]
     unknown: tuple[str, ...] = ()
+    doubt: str = ""
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -68,11 +69,6 @@ class Hits(Sequence[Hit]):
     def __str__(self) -> str:
         return "\n\n".join([str(self.query), *([self.doubt] if self.doubt else []), *map(str, self.hits)])
 
-    @property
-    def doubt(self) -> str:
-        """A line that names unknown words of the query; empty where there are none."""
-        return doubt_of(self.unknown, len(self.query.mask))
-
     def _repr_html_(self) -> str:
         """One block without scripts, style sheets or links."""
         items = "".join(
@@ -81,7 +77,7 @@ class Hits(Sequence[Hit]):
             f"{hit.document_explanation._repr_html_()}</li>"
             for hit in self.hits
         )
-        doubt = f"<div>{html.escape(self.doubt)}</div>" if self.unknown else ""
+        doubt = f"<div>{html.escape(self.doubt)}</div>" if self.doubt else ""
         return (
             f'<div style="max-width:60em;margin:.6em 0;line-height:1.6">{self.query._repr_html_()}'
             f"{doubt}"
@@ -91,21 +87,13 @@ class Hits(Sequence[Hit]):
     def record(self) -> dict[str, Any]:
         """The hits as plain values, for JSON."""
         return {
-            "query": text_record(self.query) | {"unknown": list(self.unknown)},
+            "query": text_record(self.query) | {"unknown": list(self.unknown), "doubt": self.doubt},
             "hits": [
                 {"rank": hit.rank, "id": hit.id, "score": hit.score, "probability": hit.probability}
                 | text_record(hit.document_explanation)
                 for hit in self.hits
             ],
         }
-
-
-def doubt_of(unknown: Sequence[str], words: int) -> str:
-    """A line that names words which a model reads all alike; where they are half of a text's words, a warning."""
-    if not unknown:
-        return ""
-    few = "not to be relied on: " * (2 * len(unknown) >= words)
-    return f"{few}words that the model does not know, and reads all alike: {listed(unknown, MOST_NAMED)}"
 
 
 def text_record(text: MarkedText) -> dict[str, Any]:
@@ -143,12 +131,12 @@ def search(embedder: Embedder, index: Index, queries: Iterable[Document], top: i
     found = []
     unknown = embedded.unknown or [()] * len(texts)
     marks = embedded.marked(texts)
-    for marked, strange, own, near, likely in zip(marks, unknown, rows, scores, shares, strict=True):
+    for query, marked, strange, own, near, likely in zip(texts, marks, unknown, rows, scores, shares, strict=True):
         hits = []
         for rank, (row, score, share) in enumerate(zip(own[:top], near, likely, strict=False), 1):
             entry = index.entries[int(row)]
             hits.append(Hit(rank, entry.id, float(score), float(share), marked, entry.marked))
-        found.append(Hits(marked, tuple(hits), strange))
+        found.append(Hits(marked, tuple(hits), strange, doubt_of_query(strange, query.tokens)))
     return found
 
 

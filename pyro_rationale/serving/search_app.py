@@ -107,6 +107,7 @@ def make_search_app(
         """The text to search for."""
 
         unknown: list[str] = Field(description="words that the model does not know, and reads all alike")
+        doubt: str = Field(description="a line that names them, and warns where they are many; else empty")
 
     class Answer(BaseModel):
         """Texts of the index, best first; none for a text without a word."""

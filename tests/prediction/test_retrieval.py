@@ -9,7 +9,7 @@ import pytest
 
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.prediction.index import index_of
-from pyro_rationale.prediction.retrieval import doubt_of, search
+from pyro_rationale.prediction.retrieval import search
 from tests.support.word_embedder import WordEmbedder, corpus
 
 
@@ -49,13 +49,6 @@ def test_hits_show_both_sides() -> None:
     assert [hit["id"] for hit in record["hits"]] == [hit.id for hit in hits]
     assert record["hits"][0]["words_kept"] == sum(hits[0].document_explanation.mask)
     assert "score" in str(hits[0])
-
-
-def test_doubts_about_unknown_words() -> None:
-    assert doubt_of((), 4) == ""
-    assert doubt_of(("ab",), 4) == "words that the model does not know, and reads all alike: ab"
-    assert doubt_of(("ab",), 2).startswith("not to be relied on: ")
-    assert doubt_of(tuple("abcdef"), 20).endswith(": a, b, c, d, e and 1 more")
 
 
 def test_what_cannot_be_searched_is_told() -> None:

@@ -99,6 +99,11 @@ def test_the_page_marks_both_sides(page: Page, address: str) -> None:
     assert page.locator("#hits .passage").first.text_content() == HOSTILE
     assert page.locator("#hits img, #hits p b b, #question img").count() == 0
     is_sound(page)
+    page.fill("#text", "zzqx qqwv")
+    until(page, "state.text === 'zzqx qqwv'")
+    doubt = find(address, text="zzqx qqwv").json["query"]["doubt"]
+    assert doubt == "not to be relied on: words that the model does not know, and reads all alike: zzqx, qqwv"
+    assert page.inner_text("#status").endswith(f" of 2 words count; {doubt}")
     page.click("#clear")
     until(page, "state.answer === null")
     assert page.locator("#hits").is_hidden()

@@ -1,5 +1,4 @@
 "use strict";
-const MOST_NAMED = 5; // unknown words in a line
 const state = { text: "", answer: null };
 
 field.addEventListener("input", () => schedule(PAUSE));
@@ -22,9 +21,8 @@ async function ask() {
   const answer = await post("api/search", { text });
   if (!answer) return;
   Object.assign(state, { text, answer });
-  const { words, words_kept: kept, unknown } = answer.query;
-  const strange = unknown.length ? `; not known, and read all alike: ${unknown.slice(0, MOST_NAMED).join(", ")}` : "";
-  tell(words ? `${kept} of ${words} words count${strange}` : "no word to search for");
+  const { words, words_kept: kept, doubt } = answer.query;
+  tell(words ? `${kept} of ${words} words count${doubt && `; ${doubt}`}` : "no word to search for");
   show();
 }
 
