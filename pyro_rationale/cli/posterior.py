@@ -20,6 +20,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.sampling import sample_documents
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.inference.limits import FEWEST_DRAWS, TRUSTED
 from pyro_rationale.optional import optional
 from pyro_rationale.options import device_option, given, options_from, run_option, split_option
 from pyro_rationale.prediction.labels import in_percent
@@ -28,6 +29,7 @@ from pyro_rationale.prediction.options import ExplainOptions, PredictOptions, Si
 from pyro_rationale.reporting.advice import followed, nearer_posterior
 from pyro_rationale.reporting.console import counting
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
+from pyro_rationale.reporting.plots.posterior import shapes_of
 from pyro_rationale.reporting.prior_words import constraint_words, prior_words
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import remove_leftovers
@@ -295,8 +297,6 @@ def write_page(
 
 def summarise(groups: Any) -> Table:
     """Prior beside guide, and what the weights say."""
-    from pyro_rationale.inference.posterior.psis import TRUSTED
-
     sizes = groups["guide"].sizes
     title = f"{sizes['document']:,} documents, {sizes['chain']} x {sizes['draw']} draws each"
     table = Table(title=title, title_justify="left")
@@ -312,7 +312,8 @@ def summarise(groups: Any) -> Table:
     known = khat[~np.isnan(khat)]
     if len(known):
         ess, elpd = (groups[f"sample_stats/{name}"].values for name in ("ess", "elpd"))
-        table.add_row(f"k-hat up to {TRUSTED}", "", f"{100 * np.mean(known <= TRUSTED):.0f} % of documents")
+        if shapes_of(groups) is not None:
+            table.add_row(f"k-hat up to {TRUSTED}", "", f"{100 * np.mean(known <= TRUSTED):.0f} % of documents")
         table.add_row("effective draws, median", "", f"{np.nanmedian(ess):.0f}")
         table.add_row("log predictive density", "", f"{np.nanmean(elpd):.3f} nats per document")
     return table
@@ -326,13 +327,11 @@ def khat_lines(khat: Any, draws: int, done: Collection[str] = ()) -> list[str]:
         draws: of each document.
         done: advice that the run follows already, from :func:`pyro_rationale.reporting.advice.followed`.
     """
-    from pyro_rationale.inference.posterior.psis import SMALLEST, TRUSTED, tail_size
-
     known = khat[~np.isnan(khat)]
     if not len(known):
         return []
     group = "group posterior of posterior.nc, draws of masks once the target is known,"
-    if tail_size(draws) < SMALLEST:
+    if draws < FEWEST_DRAWS:
         return [f"{group} cannot be judged: k-hat needs more than {draws} draws of each document (--samples)"]
     poor = float(np.mean(known > TRUSTED))
     if not poor:

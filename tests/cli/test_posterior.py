@@ -16,6 +16,7 @@ from pyro_rationale.cli.posterior import inspect, khat_lines
 from pyro_rationale.data import load_corpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.inference.limits import FEWEST_DRAWS
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.optional import install_command
 from pyro_rationale.prediction.netcdf import open_groups
@@ -136,9 +137,21 @@ def test_few_draws_say_nothing_of_the_guide() -> None:
     weights = torch.arange(21.0)[:, None]
     assert psis(weights[:20]).k.isinf().all()
     assert psis(weights).k.isfinite().all()
+    assert FEWEST_DRAWS == 21
     (line,) = khat_lines(np.array([np.inf, np.inf]), 20)
     assert line.endswith("cannot be judged: k-hat needs more than 20 draws of each document (--samples)")
     assert " is of no use on " in khat_lines(np.array([np.inf]), 21)[0]
+
+
+def test_of_few_draws_no_k_hat_is_shown(tmp_path: Path) -> None:
+    """A chart, or a row, of 0 % would put down to the guide what is a matter of how many were drawn."""
+    said = run("--run", whole(), "--out", tmp_path, *QUICK, "--samples", "20")
+    assert "cannot be judged: k-hat needs more than 20 draws" in " ".join(said.split())
+    assert "k-hat up to" not in said
+    assert {path.name for path in tmp_path.iterdir()} == FILES - {"khat.png"} | {"report.html"}
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'id="chart-predictive-0"' in html
+    assert "chart-khat" not in html
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyro_rationale.inference.limits import FEWEST_DRAWS
 from pyro_rationale.inference.limits import TRUSTED as TRUSTED
 
 SMALLEST = 5  # weights that a tail is fitted to, at least
@@ -123,9 +124,9 @@ def _smooth(log_weights: Tensor) -> tuple[float, Tensor, str | None]:
         return math.inf, log_weights, NOTHING
     if top == math.inf:
         return math.inf, log_weights, INFINITE
-    size = tail_size(len(log_weights))
-    if size < SMALLEST:
+    if len(log_weights) < FEWEST_DRAWS:
         return math.inf, log_weights, FEW
+    size = tail_size(len(log_weights))
     ordered, order = (log_weights - top).sort()
     ordered = _tied(ordered)
     if ordered[-size - 1] == ordered[-1]:

@@ -13,13 +13,13 @@ import numpy as np
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.calibration import Curve, Forecasts, calibration_metrics
 from pyro_rationale.evaluation.metrics.uncertainty import coverage_curve
+from pyro_rationale.inference.limits import TRUSTED
 from pyro_rationale.prediction.labels import tau_label
 from pyro_rationale.reporting.html.context import Chart
 from pyro_rationale.reporting.html.payload import percent
 from pyro_rationale.reporting.plots.calibration import plot_reliability
 from pyro_rationale.reporting.plots.confusion import plot_confusion
 from pyro_rationale.reporting.plots.posterior import (
-    TRUSTED,
     Histogram,
     MaskDraws,
     Replicated,
@@ -29,6 +29,7 @@ from pyro_rationale.reporting.plots.posterior import (
     plot_spans,
     rate_histogram,
     replicated_targets,
+    shapes_of,
     span_histogram,
 )
 from pyro_rationale.reporting.plots.predictions import plot_predictions
@@ -152,6 +153,8 @@ def _histogram_chart(
 def posterior_charts(draws: DataTree) -> Iterator[Chart]:
     """Predictive checks, a chart per target, and how far importance weights can be trusted; none without targets.
 
+    Of so few draws that no k-hat can be had, none of trust.
+
     Args:
         draws: `posterior.nc`, opened.
     """
@@ -165,10 +168,8 @@ def posterior_charts(draws: DataTree) -> Iterator[Chart]:
                 "data sets.",
                 draw_svg(partial(_draw_predictive, target=target), f"predictive{i}"),
             )
-    groups: Any = draws
-    khat = groups["sample_stats/khat"].values.ravel()
-    known_khat = khat[~np.isnan(khat)]
-    if len(known_khat):
+    khat = shapes_of(draws)
+    if khat is not None and len(known_khat := khat[~np.isnan(khat)]):
         trusted = percent(float(np.mean(known_khat <= TRUSTED)))
         said = f"k-hat is up to {TRUSTED} on {trusted} of {len(known_khat)} documents."
         yield Chart("chart-khat", "Trust in importance weights", said, draw_svg(partial(plot_khat, khat=khat), "khat"),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_rationale.errors import harmless
+from pyro_rationale.inference.limits import FEWEST_DRAWS, TRUSTED
 from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import GOLD, POSTERIOR, PRIOR
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 Numbers = NDArray[np.float64]
 
-TRUSTED = 0.7  # k-hat above which Vehtari et al. (2024) advise against estimates from the weights
 SHAPES = (-1.0, 3.0)  # k-hat: ends of the axis
 COVERED = 0.99  # of the runs, or of the rates, are shown; the rest is counted in the last bar
 BAND = (0.05, 0.95)  # quantiles of replicated data
@@ -64,19 +64,34 @@ def guide_group(tree: DataTree) -> str:
 
 
 def posterior_figures(tree: DataTree) -> dict[str, Figure]:
-    """The figures of a file of draws (`netcdf.open_groups`), by name; the predictive check only if targets are known.
+    """The figures of a file of draws (`netcdf.open_groups`), by name.
 
-    The file is read a variable at a time, and masks not at all.
+    The predictive check only if targets are known, and k-hat only if draws are enough for one. The file is read a
+    variable at a time, and masks not at all.
     """
     groups: Any = tree
-    figures = {name: new_figure(6.4, 4.0) for name in ("rate", "spans", "khat")}
+    figures = {name: new_figure(6.4, 4.0) for name in ("rate", "spans")}
     draws = MaskDraws.of(tree)
     plot_rates(figures["rate"].subplots(), draws.rates, draws.prior_rates)
     plot_spans(figures["spans"].subplots(), draws.runs, draws.prior_runs)
-    plot_khat(figures["khat"].subplots(), groups["sample_stats/khat"].values.ravel())
+    if (khat := shapes_of(groups)) is not None:
+        figures["khat"] = new_figure(6.4, 4.0)
+        plot_khat(figures["khat"].subplots(), khat)
     if "observed_data" in tree.children:
         figures["predictive"] = _predictive(groups)
     return figures
+
+
+def shapes_of(groups: Any) -> Numbers | None:
+    """k-hat of each document `(N,)`, NaN where no target is known; `None` where draws are too few to see a tail.
+
+    Every k-hat of so few draws is infinite, whatever the guide.
+    """
+    sizes = groups[guide_group(groups)].sizes
+    if sizes["chain"] * sizes["draw"] < FEWEST_DRAWS:
+        return None
+    khat: Numbers = groups["sample_stats/khat"].values.ravel()
+    return khat
 
 
 class Histogram(NamedTuple):
