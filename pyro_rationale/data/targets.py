@@ -21,8 +21,8 @@ from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from pyro_rationale.tasks._cells import MOSTLY, Cell, cell_of, is_number, label_of, number_of
 from pyro_rationale.tasks._levels import is_level, levels_of
 
-__all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "is_gap", "read_cell", "reader_of", "warn_of_far_values",
-           "warn_of_gaps"]  # fmt: skip
+__all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "gaps_line", "is_gap", "read_cell", "reader_of",
+           "warn_of_far_values", "warn_of_gaps"]  # fmt: skip
 
 _MISSING = ("nan", "+nan", "-nan")  # as programs write that there is no number
 _NOT_FINITE = (*_MISSING, "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
@@ -302,18 +302,23 @@ def is_gap(cell: str) -> bool:
     return len(cell) < _LONG and cell.strip().lower() in _GAPS
 
 
-def warn_of_gaps(path: Path, gaps: Sequence[tuple[str, str]], texts: str) -> None:
-    """Log how many texts say that nothing is there: they are read as texts, for one may mean what it says.
+def gaps_line(gaps: Sequence[tuple[str, str]], texts: str) -> str:
+    """A line on texts that say that nothing is there: they are read as texts, for one may mean what it says.
 
     Args:
-        path: of their table.
-        gaps: the row of each, such as `line 7`, and the text.
+        gaps: the place of each, such as `line 7` or `at position 7`, and the text; one at least.
         texts: of how many texts, in words.
     """
+    found, place = listed(sorted({text.strip() for _, text in gaps})), gaps[0][0]
+    are, first, them = ("is", "", "it") if len(gaps) == 1 else ("are", "first ", "them")
+    of = f"{texts} text{'s' * (texts != '1')}"
+    return f"{len(gaps)} of {of} {are} {found}, {first}{place}; leave {them} out if nothing was written there"
+
+
+def warn_of_gaps(path: Path, gaps: Sequence[tuple[str, str]], texts: str) -> None:
+    """Log how many texts of a table say that nothing is there, as :func:`gaps_line` says it; nothing if none does."""
     if gaps:
-        found, are = listed(sorted({text.strip() for _, text in gaps})), "is" if len(gaps) == 1 else "are"
-        log.warning("%s: %d of %s texts %s %s, first %s; leave such rows out if nothing was written there", path,
-                    len(gaps), texts, are, found, gaps[0][0])  # fmt: skip
+        log.warning("%s: %s", path, gaps_line(gaps, texts))
 
 
 def read_cell(cells: Mapping[str, Any], name: str, required: bool = True) -> str | None:

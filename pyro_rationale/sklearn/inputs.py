@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from pyro_rationale.data.files.text import check_whole
-from pyro_rationale.data.targets import is_gap
+from pyro_rationale.data.targets import gaps_line, is_gap
 
 
 def check_texts(texts: Any, least: int = 1) -> list[str]:
@@ -33,10 +33,9 @@ def check_texts(texts: Any, least: int = 1) -> list[str]:
             kind = "NaN" if is_missing(text) else type(text).__name__
             raise ValueError(f"expected texts, found {kind} at position {i}")
         check_whole(f"the text at position {i}", text)
-    gaps = [i for i, text in enumerate(items) if is_gap(text)]  # what `astype(str)` makes of a missing text
-    if gaps:
-        warnings.warn(f"{len(gaps)} of {len(items)} texts are such as {items[gaps[0]]!r}, at position {gaps[0]}; leave "
-                      "them out if nothing was written there", stacklevel=4)  # fmt: skip
+    # What `astype(str)` makes of a missing text.
+    if gaps := [(f"at position {i}", text) for i, text in enumerate(items) if is_gap(text)]:
+        warnings.warn(gaps_line(gaps, str(len(items))), stacklevel=4)
     if len(items) < least:
         raise ValueError(f"Found {len(items)} text(s) (n_samples={len(items)}) while a minimum of {least} is required.")
     return [str(text) for text in items]  # numpy's strings would not be stored as plain ones

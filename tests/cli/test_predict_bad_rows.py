@@ -122,7 +122,7 @@ def test_texts_that_say_that_there_is_none_are_predicted_and_told(call: Run, rat
     path.write_text("text\ngood\n\nNULL\na null result\nn/a\n")
     status, _, said = call("--run", ratings, path, "--out", tmp_path / "out.csv")
     assert status == 0
-    assert f"{path}: 2 of 4 texts are NULL, n/a, first line 4 (row 2); leave such rows out if nothing" in said
+    assert f"{path}: 2 of 4 texts are NULL, n/a, first line 4 (row 2); leave them out if nothing" in said
     assert said.count("NULL") == 1
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 5
 

@@ -391,7 +391,7 @@ def test_bad_rows_can_be_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 def test_texts_that_say_that_there_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    remedy = "leave such rows out if nothing was written there"
+    remedy = "leave them out if nothing was written there"
     for texts, said in (
         (["good", "nan", " NULL", "12", "bad"], f"8 of 20 texts are NULL, nan, first line 3; {remedy}"),
         (["None", *["a none of them", "nil nil"] * 2], f"4 of 20 texts are None, first line 2; {remedy}"),

@@ -127,9 +127,13 @@ def test_bad_questions_are_refused(fitted: dict[str, Any], options: dict[str, An
 
 def test_texts_that_say_that_there_is_none_are_told(fitted: dict[str, Any]) -> None:
     """A missing text is "nan" behind `astype(str)` of pandas."""
-    told = "2 of 3 texts are such as 'nan', at position 1; leave them out if nothing was written there"
-    with pytest.warns(UserWarning, match=re.escape(told)):
-        assert len(fitted["one"].predict([TEXTS[0], "nan", "None"])) == 3
+    for texts, told in (
+        ([TEXTS[0], "nan", "None"], "2 of 3 texts are None, nan, first at position 1; leave them out if nothing was"),
+        ([TEXTS[0], "nan"], "1 of 2 texts is nan, at position 1; leave it out if nothing was written there"),
+        (["nan"], "1 of 1 text is nan, at position 0; leave it out if nothing was written there"),
+    ):
+        with pytest.warns(UserWarning, match=re.escape(told)):
+            assert len(fitted["one"].predict(texts)) == len(texts)
 
 
 def test_few_texts_are_judged_by_themselves() -> None:
