@@ -65,6 +65,8 @@ class MaskDistribution(TorchDistribution):
             length. If not, KL and entropy are summed along sampled prefixes, from `conditional_logits`.
         has_independent_words: whether it is a product over words, with `logits` as its parameters.
         has_hard_rsample: whether its reparameterised samples can be 0/1 masks.
+        has_sample_from: whether masks can be drawn from given numbers, so that a document's do not depend on the others
+            of a batch.
         can_exclude: whether there is an `excluding`.
 
     Raises:
@@ -74,6 +76,7 @@ class MaskDistribution(TorchDistribution):
     has_exact_marginals: ClassVar[bool] = True
     has_independent_words: ClassVar[bool] = False
     has_hard_rsample: ClassVar[bool] = False
+    has_sample_from: ClassVar[bool] = False
     can_exclude: ClassVar[bool] = False
     support = mask_values
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
@@ -221,6 +224,14 @@ class MaskDistribution(TorchDistribution):
     def responsibilities(self, value: Tensor) -> Tensor | None:
         """How likely each part of a mixture is to have drawn masks, `(M, *sample, *batch)`; `None` of no mixture."""
         return None
+
+    def sample_from(self, uniform: Tensor) -> Tensor:
+        """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both, in the precision of the numbers.
+
+        Raises:
+            NotImplementedError: there is no such way to draw them (`has_sample_from`).
+        """
+        raise NotImplementedError(f"{type(self).__name__} draws no masks from given numbers")
 
     def precise_sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """0/1 masks from uniform numbers in double precision, `(*sample_shape, *batch, T)`: for draws to be weighted.

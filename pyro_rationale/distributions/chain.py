@@ -40,6 +40,7 @@ class LinearChain(MaskDistribution):
         ValueError: shapes that do not fit each other.
     """
 
+    has_sample_from = True
     can_exclude = True
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
         "fields": constraints.real_vector,

@@ -25,6 +25,7 @@ class IndependentMask(MaskDistribution):
     """
 
     has_independent_words = True
+    has_sample_from = True
     can_exclude = True
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {"logits": constraints.real_vector}
 

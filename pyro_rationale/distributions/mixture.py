@@ -30,6 +30,7 @@ class MixtureMask(MaskDistribution):
         if any((part.batch_shape, part.event_shape) != (first.batch_shape, first.event_shape) for part in parts):
             raise ValueError("expected distributions of the same documents, got several shapes")
         self.parts = tuple(part.origin for part in parts)
+        self.__dict__["has_sample_from"] = all(part.has_sample_from for part in parts)
         origin, validate = self.parts[0], first.__dict__.get("_validate_args")
         super().__init__(origin.batch_shape, origin.event_shape[0], origin.lengths, validate)
         self._check_parameters()
@@ -82,28 +83,22 @@ class MixtureMask(MaskDistribution):
             chosen = torch.randint(len(self.parts), shape, device=self._device)
             return _chosen([part.expand(self._batch_shape).sample(sample_shape) for part in self.parts], chosen)
 
-    @property
-    def sample_from(self) -> Callable[[Tensor], Tensor]:
-        """From numbers in [0, 1) to the masks that they stand for, `(*sample, *batch, T)` both.
+    def sample_from(self, uniform: Tensor) -> Tensor:
+        """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both.
 
         The first number of each mask says which part it is from, and what is left of it is the first word's.
 
         Raises:
-            AttributeError: masks of a part cannot be drawn from given numbers.
+            NotImplementedError: masks of a part cannot be drawn from given numbers.
         """
-        draws: list[Callable[[Tensor], Tensor]] = [part.sample_from for part in self.parts]
-
-        def sample_from(uniform: Tensor) -> Tensor:
-            scaled = uniform[..., 0] * len(draws)
-            chosen = scaled.long().clamp_max(len(draws) - 1)
-            rest = torch.cat([(scaled - chosen)[..., None], uniform[..., 1:]], dim=-1)
-            return _chosen([draw(rest) for draw in draws], chosen)
-
-        return sample_from
+        scaled = uniform[..., 0] * len(self.parts)
+        chosen = scaled.long().clamp_max(len(self.parts) - 1)
+        rest = torch.cat([(scaled - chosen)[..., None], uniform[..., 1:]], dim=-1)
+        return _chosen([part.sample_from(rest) for part in self.parts], chosen)
 
     def precise_sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """0/1 masks from uniform numbers in double precision, `(*sample_shape, *batch, T)`."""
-        if hasattr(self, "sample_from"):
+        if self.has_sample_from:
             return super().precise_sample(sample_shape)
         chosen = torch.randint(len(self.parts), torch.Size(sample_shape) + self._batch_shape, device=self._device)
         return _chosen([part.expand(self._batch_shape).precise_sample(sample_shape) for part in self.parts], chosen)

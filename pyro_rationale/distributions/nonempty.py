@@ -29,6 +29,8 @@ class NonEmptyMask(MaskDistribution):
         TypeError: a base that is no Markov chain with exact marginals.
     """
 
+    has_sample_from = True
+
     def __init__(self, base: MaskDistribution) -> None:
         if not base.has_exact_marginals or base.has_rsample or base.as_chain() is None:
             raise TypeError(f"NonEmptyMask conditions chains and independent words, got {type(base).__name__}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from pyro.distributions.util import broadcast_shape
@@ -12,7 +10,7 @@ from torch import Tensor
 from pyro_rationale.distributions.base import MaskDistribution
 from pyro_rationale.distributions.nonempty import CERTAIN
 
-TRAITS = ("has_exact_marginals", "has_rsample", "has_hard_rsample")
+TRAITS = ("has_exact_marginals", "has_rsample", "has_hard_rsample", "has_sample_from")
 
 
 class UnitMask(MaskDistribution):
@@ -107,19 +105,17 @@ class UnitMask(MaskDistribution):
         """Masks with gradients, `(*sample_shape, *batch, T)`, if the choices have such samples."""
         return self.over_words(self.by_unit.rsample(torch.Size(sample_shape)))
 
-    @property
-    def sample_from(self) -> Callable[[Tensor], Tensor]:
-        """From numbers in [0, 1) to the masks that they stand for, `(*sample, *batch, T)` both.
+    def sample_from(self, uniform: Tensor) -> Tensor:
+        """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both; a unit's is that of its first word.
 
         Raises:
-            AttributeError: masks of this base cannot be drawn from given numbers.
+            NotImplementedError: masks of this base cannot be drawn from given numbers.
         """
-        draw: Callable[[Tensor], Tensor] = self.base.sample_from
-        return lambda uniform: self.over_words(draw(self.unit_values(uniform)))
+        return self.over_words(self.base.sample_from(self.unit_values(uniform)))
 
     def precise_sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """0/1 masks from uniform numbers in double precision, `(*sample_shape, *batch, T)`."""
-        if hasattr(self, "sample_from"):
+        if self.has_sample_from:
             return super().precise_sample(sample_shape)
         return self.over_words(self.by_unit.precise_sample(sample_shape))
 

@@ -67,7 +67,7 @@ def draw_and_read(
         fitted: a model that predicts something of each text.
         batch: the texts, on the model's device.
         q: the guide of the batch.
-        documents: the texts; several at once of a guide with `sample_from` only.
+        documents: the texts; several at once of a guide that `has_sample_from` only.
         options: the decode rule.
         samples: draws that count.
     """
@@ -94,7 +94,7 @@ def decode_and_draw(
 
     The first `CANDIDATES` draws, of which the shown mask is chosen, are the same however many there are.
     """
-    if not hasattr(q, "sample_from"):
+    if not q.has_sample_from:
         with seeded(seed_of(documents[0], options.seed)):
             sizes = [min(samples, CANDIDATES), max(samples - CANDIDATES, 0)]
             return decode(q, options), torch.cat([q.precise_sample(torch.Size([size])) for size in sizes if size])

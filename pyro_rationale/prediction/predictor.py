@@ -263,7 +263,7 @@ def _predict_pool(
 def _predict_batch(fitted: FittedModel, documents: list[Document], options: PredictOptions) -> list[Prediction]:
     batch = fitted.encode([unlabelled(document) for document in documents]).to(fitted.device)
     q = fitted.guide.posterior(batch).discrete()
-    if not hasattr(q, "sample_from") and len(documents) > 1:
+    if not q.has_sample_from and len(documents) > 1:
         return [one for document in documents for one in _predict_batch(fitted, [document], options)]
     read = draw_and_read(fitted, batch, q, documents, options, options.samples)
     reading, kept, values = read.reading, read.kept, read.reading.values

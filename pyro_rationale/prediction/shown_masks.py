@@ -50,7 +50,7 @@ def _decode_rows(
             q = fitted.guide.posterior(batch)
             hard = q.discrete()
             if options.decode == "agreeing":
-                if batch_size > 1 and not hasattr(hard, "sample_from"):  # its draws depend on those before
+                if batch_size > 1 and not hard.has_sample_from:  # its draws depend on those before
                     return _decode_rows(fitted, documents, options, 1)
                 read = draw_and_read(fitted, batch, hard, [documents[i] for i in index], options, CANDIDATES)
                 z, values[index] = read.kept, read.values

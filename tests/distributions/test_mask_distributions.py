@@ -141,6 +141,19 @@ def test_precise_samples_are_0_1_masks_that_follow_the_table(family: Family) -> 
         assert abs(z) < 4.5, f"row {row}: chi-square is {z:.1f} standard deviations away"
 
 
+@families
+def test_whether_masks_can_be_drawn_from_given_numbers_is_said(family: Family) -> None:
+    law = family.make(family.draw(1), lengths())
+    assert law.has_sample_from == ("recurrent" not in family.name)
+    uniform = torch.rand(7, 3, SIZE, dtype=torch.float64)
+    if law.has_sample_from:
+        assert law.expand((7, 3)).has_sample_from
+        assert set(law.sample_from(uniform).unique().tolist()) == {0.0, 1.0}
+        return
+    with pytest.raises(NotImplementedError, match="draws no masks from given numbers"):
+        law.sample_from(uniform)
+
+
 @pytest.mark.parametrize("name", ["chain", "independent", "nonempty-chain", "recurrent", "units-chain"])
 def test_precise_samples_keep_rare_words_as_often_as_they_should(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers in float32 cannot tell e^-25 and 1 - e^-25 = 1 - 1.4e-11 from 0 and 1."""

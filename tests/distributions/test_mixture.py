@@ -93,14 +93,18 @@ def test_samples(family: Family) -> None:
     q, tables = mixture(family)
     torch.manual_seed(0)
     draws = [q.sample(torch.Size([4000]))]
-    if hasattr(q, "sample_from"):
+    if q.has_sample_from:
         draws.append(q.sample_from(torch.rand(4000, 3, q.event_shape[0], dtype=torch.float64)))
     for z in draws:
         assert all(abs(chi_square_z(table, z[:, row])) < 4 for row, table in enumerate(tables))
 
 
 def test_masks_from_numbers_need_every_part_to_give_them() -> None:
-    assert not hasattr(mixture(BY_NAME["recurrent"])[0], "sample_from")
+    assert mixture(BY_NAME["chain"])[0].has_sample_from
+    q, _ = mixture(BY_NAME["recurrent"])
+    assert not q.has_sample_from
+    with pytest.raises(NotImplementedError, match="RecurrentMask draws no masks from given numbers"):
+        q.sample_from(torch.rand(3, q.event_shape[0]))
 
 
 def test_entropy_is_that_of_the_mixture() -> None:
