@@ -13,7 +13,7 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.training.checkpoint import Metadata
 from pyro_rationale.training.history import MEMORIZED, EpochRecord, collapse
 from pyro_rationale.training.learned_prior import running_prior
-from pyro_rationale.training.rate_control import LARGEST_CORRECTION, AspectControls, Schedule
+from pyro_rationale.training.rate_control import LARGEST_CORRECTION, STEADY, AspectControls, Schedule
 from pyro_rationale.training.trainer import Trainer
 from pyro_rationale.training.validation import DevScore
 
@@ -51,7 +51,7 @@ class ModelSelection:
         most_restarts: int = RESTARTS,
     ) -> None:
         self.trainer, self.prior, self.rate, self.gain, self.patience = trainer, prior, rate, gain, patience
-        self.reinitialize, self.initial_control = reinitialize, trainer.control.state()
+        self.reinitialize, self.initial_control = reinitialize, memory_of(trainer.control.state())
         self.meet, self.most_restarts = meet, most_restarts
         self.best_cost = math.inf
         self.best_met = False  # whether the best epoch so far keeps the requested share
@@ -140,7 +140,7 @@ class ModelSelection:
         trainer.optimizer.state.clear()
         trainer.average.reset()
         torch.manual_seed(seed)
-        trainer.control.restore(self.initial_control)
+        trainer.control.restore(trainer.control.state() | self.initial_control)
         trainer.start_step, trainer.lr_scale, trainer.kept = trainer.step, 1.0, 1.0
         trainer.control.schedule = replace(
             trainer.control.schedule, warmup=trainer.step + options.warmup, anneal=options.anneal
@@ -201,6 +201,11 @@ class ModelSelection:
         self.annealed_epoch = facts.get("annealed", self.best_epoch if self.best else None)
         good = {k.removeprefix("good."): v for k, v in tensors.items() if k.startswith("good.")}
         self.good = (good, facts["good"]) if facts["good"] is not None else None
+
+
+def memory_of(state: dict[str, float]) -> dict[str, float]:
+    """The state of a control without its gains, which a fit keeps when it is resumed and when it begins anew."""
+    return {name: value for name, value in state.items() if name.rpartition(".")[2] not in STEADY}
 
 
 def slower(schedule: Schedule, then: int, now: int, anneal: float) -> Schedule:

@@ -164,13 +164,19 @@ class RateControl:
 
     def state(self) -> dict[str, float]:
         """State for a checkpoint."""
-        return {"multiplier": self.multiplier, "average": self.average, "correction": self.correction}
+        names = ("multiplier", "average", "correction", *STEADY)
+        return {name: getattr(self, name) for name in names}
 
     def restore(self, state: dict[str, float]) -> None:
-        """The inverse of `state`."""
+        """The inverse of `state`.
+
+        Gains are those that the fit began with: without any it is of a version that steered texts of all lengths alike.
+        """
         self.multiplier = state["multiplier"]
         self.average = state["average"]
         self.correction = state.get("correction", 1.0)
+        for name in STEADY:
+            setattr(self, name, state.get(name, getattr(type(self), name)))
 
 
 @dataclass

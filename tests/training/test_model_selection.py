@@ -16,7 +16,7 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.training.history import EpochRecord, StepTotals
 from pyro_rationale.training.model_selection import RECOVERIES, ModelSelection, slower
 from pyro_rationale.training.prepare import prepare_run
-from pyro_rationale.training.rate_control import Schedule
+from pyro_rationale.training.rate_control import STEADY, Schedule
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.trainer import Trainer
 from pyro_rationale.training.validation import DevScore, score_modes
@@ -359,8 +359,10 @@ def test_after_a_restart_nothing_is_left_of_the_first_fit(tmp_path: Path) -> Non
     trainer.train_step(batch)
     rates = [group["lr"] for group in trainer.optimizer.param_groups]
     trainer.kept = 0.12
+    trainer.control.restore(trainer.control.state() | STEADY)  # as a resumed fit began
     closed = trainer.finish_epoch()
     fit.selection.on_epoch_end(record(epoch=closed.epoch, step=closed.step), GOOD, memorized=True)
     assert trainer.kept == 1.0
+    assert trainer.control.state().items() >= STEADY.items()
     trainer.train_step(batch)
     assert [group["lr"] for group in trainer.optimizer.param_groups] == rates

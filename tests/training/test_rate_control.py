@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -312,6 +313,18 @@ def test_whole_texts_of_a_warm_up_are_no_trend() -> None:
     assert steered.average == before
     held(steered, 150, 0.0)
     assert math.isfinite(steered.update(151, 0.0).alpha)
+
+
+def test_a_resumed_fit_goes_on_with_the_gains_that_it_began_with() -> None:
+    """Also one of a version that steered long texts as all others, whose checkpoints name no gains."""
+    steady, plain = (RateControl(Schedule(0, 0, 0.15), LONG_RUNS, meet=True, **gains) for gains in (STEADY, {}))
+    for one, other in ((steady, plain), (plain, steady)):
+        again = replace(other)
+        again.restore(json.loads(json.dumps(one.state())))
+        assert again == one
+    older = {name: value for name, value in plain.state().items() if name not in STEADY}
+    steady.restore(older)
+    assert steady == plain
 
 
 # Penalties instead of a rate.
