@@ -31,7 +31,7 @@ class Selection:
         options: how it was read.
         split: `train`, `dev`, `test` or `all`.
         foreign: whether the run was fitted on no split of the corpus.
-        as_fitted: whether corpus and splits are those of the run.
+        as_fitted: whether corpus and splits are those of the run, or the documents are, wherever they lie now.
     """
 
     documents: Sequence[Document]
@@ -82,12 +82,17 @@ def select_documents(
 
     options = override(run, flags, given)
     _check_meant(options, given, run, spec)
-    foreign = is_foreign(options, run)
+    corpus = load_corpus(options, spec, typed=given)
+
+    def is_known(part: str) -> bool:
+        return part in rows and row_digests(corpus, [part])[part] == rows[part]
+
+    # The run's own table may lie elsewhere than it did; no texts at all are not known again.
+    foreign = is_foreign(options, run) and not (corpus.test and is_known("test"))
     if split == "auto":
         split = "all" if foreign else "test"
-    corpus = load_corpus(options, spec, typed=given)
-    as_fitted = _as_read(options) == _as_read(run)
-    if split in rows and as_fitted and row_digests(corpus, [split])[split] != rows[split]:
+    as_fitted, same = _as_read(options) == _as_read(run), is_known(split)
+    if split in rows and as_fitted and not same:
         remedy = "restore it, give texts as a file of their own with --data, or take --split all"
         raise DataError(f"{options.data}: has changed since the fit, and its {split} split is another; {remedy}")
     documents = documents_of(corpus, split)
@@ -95,7 +100,7 @@ def select_documents(
     if column != "none" and all(document.gold is None for document in documents):
         what = f"--rationale-column {column}: no text of {options.data} has a rationale there"
         raise ConfigError(f"{what}; name another, or leave it out")
-    return Selection(documents, corpus, options, split, foreign, as_fitted)
+    return Selection(documents, corpus, options, split, foreign, as_fitted or same)
 
 
 def _check_meant(options: DataOptions, given: set[str], run: DataOptions, spec: TargetSpec) -> None:

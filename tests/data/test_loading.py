@@ -147,6 +147,25 @@ def test_a_split_that_has_changed_since_the_fit_is_refused(tmp_path: Path) -> No
     assert select("test") == whole[0]
 
 
+def test_the_table_of_a_run_is_known_again_elsewhere(tmp_path: Path) -> None:
+    """Its test split is measured, and its baselines are of the same texts."""
+    run = DataOptions(data=str(ratings_table(tmp_path / "a.csv")), target_column=("y",))
+    corpus = load_corpus(run)
+    rows = row_digests(corpus)
+    moved = Path(run.data).rename(tmp_path / "b.csv")
+
+    def chosen(split: str, **known: Any) -> tuple[str, bool, bool]:
+        found = select_documents(run, DataOptions(data=str(moved)), {"data"}, split, corpus.spec, **known)
+        return found.split, found.foreign, found.as_fitted
+
+    assert chosen("auto", rows=rows) == chosen("test", rows=rows) == ("test", False, True)
+    assert chosen("all", rows=rows) == ("all", False, False)
+    assert chosen("auto") == ("all", True, False)  # a run of a version that did not keep digests
+    with moved.open("a") as file:
+        file.write("and one more visit,3\n")
+    assert chosen("auto", rows=rows) == ("all", True, False)
+
+
 # A run folder from elsewhere is data.
 
 
