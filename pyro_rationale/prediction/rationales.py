@@ -13,6 +13,8 @@ from pyro_rationale.prediction.contributions import Contributions
 from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.text_spans import Span, spans
 
+NEARLY = 0.05  # nats that round to none
+
 
 class KeptSpan(tuple[int, int]):
     """A kept span as the pair `(start, end)` of characters of the text, and what it does to the prediction.
@@ -122,13 +124,14 @@ class AnswerRationale:
 def fits(answers: Sequence[AnswerRationale | Answer]) -> list[str]:
     """How well the text fits each answer beside the others to its target, in words; nothing of one without others.
 
-    Fits are log predictive densities: `fits best`, and `0.4 nats less` than that.
+    Fits are log predictive densities: `fits best`, `0.4 nats less` than that, or `fits as well` where it rounds to 0.
     """
     said = []
     for answer in answers:
         rivals = [other.log_predictive for other in answers if other.target == answer.target]
         less = max(rivals) - answer.log_predictive
-        said.append("" if len(rivals) == 1 else f"{less:.1f} nats less" if less else "fits best")
+        fit = "fits best" if not less else "fits as well" if less < NEARLY else f"{less:.1f} nats less"
+        said.append(fit if len(rivals) > 1 else "")
     return said
 
 
