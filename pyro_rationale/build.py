@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.config import Config, ModelOptions
+from pyro_rationale.data.cache.dataset import count_words
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.vectors import sources_of, words_of
@@ -231,13 +232,14 @@ def build_vocabulary(options: ModelOptions, documents: Sequence[Document]) -> Vo
     Raises:
         DataError: the source of the vectors cannot be read.
     """
-    vocabulary = Vocabulary.build(documents, options.min_count, options.vocabulary)
+    counts = count_words(documents)
+    vocabulary = Vocabulary.of_counts(counts, options.min_count, options.vocabulary)
     if options.vectors is None or not options.freeze_vectors or len(vocabulary) >= options.vocabulary:
         return vocabulary
     sources = sources_of(options.vectors)
     listed = [word for source in sources if not is_transformer(source) for word in words_of(source)]
     to_come = listed[: TO_COME * len(documents)]
-    rare: Sequence[str] = Vocabulary.build(documents, 1).words
+    rare: Sequence[str] = Vocabulary.of_counts(counts, 1).words
     if not any(map(is_transformer, sources)):  # which read any word
         has_vector = set(listed)
         rare = [word for word in rare if word in has_vector]

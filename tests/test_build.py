@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 from pyro_rationale import build
 from pyro_rationale.build import build_vocabulary
 from pyro_rationale.config import ModelOptions
-from pyro_rationale.data.document import make_document
+from pyro_rationale.data.cache.dataset import count_words
+from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.errors import DataError
 
 DOCUMENTS = [make_document(text, text) for text in ("good beer , good", "rare beer", "unheard good beer")]
@@ -43,6 +46,19 @@ def test_few_texts_make_few_words_of_a_list_known(source: str, monkeypatch: pyte
     assert words(options(source=source)) == ["beer", "good", "rare", "the", *"abcd"]
     monkeypatch.setattr(build, "TO_COME", 1)
     assert words(options(source=str(path))) == ["beer", "good", "rare", "the", "a"]
+
+
+def test_training_words_are_counted_once(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+
+    def count(documents: Sequence[Document]) -> Counter[str]:
+        counted.append(len(documents))
+        return count_words(documents)
+
+    for place in ("build", "data.vocabulary"):
+        monkeypatch.setattr(f"pyro_rationale.{place}.count_words", count, raising=False)
+    assert words(options(source=source)) == ["beer", "good", "rare", "the", "paris"]
+    assert counted == [len(DOCUMENTS)]
 
 
 def test_vectors_that_are_trained_know_words_of_training_alone(source: str) -> None:

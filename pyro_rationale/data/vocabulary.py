@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -46,17 +46,21 @@ class Vocabulary:
 
     @classmethod
     def build(cls, documents: Sequence[Document], min_count: int = 2, max_size: int | None = None) -> Vocabulary:
-        """Count the words of documents (the training ones) and keep the frequent ones.
+        """Count the words of documents (the training ones) and keep the frequent ones, see :meth:`of_counts`."""
+        return cls.of_counts(count_words(documents), min_count, max_size)
+
+    @classmethod
+    def of_counts(cls, counts: Mapping[str, int], min_count: int = 2, max_size: int | None = None) -> Vocabulary:
+        """The frequent words.
 
         Args:
-            documents: texts to count.
+            counts: how often each word occurs.
             min_count: a word must occur this often.
             max_size: largest number of words, the two special ones included; `None` for no limit.
 
         Returns:
             Words by falling count, equal counts in alphabetical order: the same texts give the same numbers.
         """
-        counts = count_words(documents)
         frequent = [w for w, n in counts.items() if n >= min_count and w and w not in _SPECIAL]
         frequent.sort(key=lambda word: (-counts[word], word))
         limit = None if max_size is None else max(max_size - len(_SPECIAL), 0)
