@@ -111,7 +111,7 @@ _BALANCED = Rule({
 })  # fmt: skip
 RULES: dict[str, Rule] = {
     "balanced": _BALANCED,
-    "fast": replace(_BALANCED, stacked=False, both=False, epochs=8.0, least_steps=500, most_steps=800, restarts=1),
+    "fast": replace(_BALANCED, stacked=False, both=False, epochs=5.0, least_steps=400, most_steps=600, restarts=1),
     "best": replace(_BALANCED, pairs={"encoder": "transformer", "encoder_rate_factor": "auto"}),
     # Lei et al. (2016), section 3.3 and their code: the dependent generator, one sampled mask, no baseline.
     "paper": Rule(
