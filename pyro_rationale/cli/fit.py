@@ -304,7 +304,7 @@ def show_metrics(console: Terminal, metrics: RunMetrics, config: Config, verbose
         if constant:
             count = metrics.documents.get("test", "few")
             console.say(
-                f"a constant predicts these {count} test texts as well ({constant}): "
+                f"a constant predicts these {count} test texts {constant}: "
                 "nothing shows that this model has learnt anything; give it more texts or steps"
             )
         elif not metrics.failures and (better := better_baseline(metrics.test, metrics.baselines, balanced)):

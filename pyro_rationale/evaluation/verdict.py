@@ -188,16 +188,17 @@ def failures(
 
 
 def no_better_than_constant(test: Metrics, baselines: Mapping[str, Metrics], balanced: bool = False) -> str:
-    """A comparison in words where a constant predicts at least as well; empty elsewhere.
+    """How a constant predicts, `better` or `as well`, and a comparison, in words; empty where the fit does better.
 
     Of few texts that may be chance, and then it is no failure (:func:`worse_than_constant`); but nothing shows that
-    the model has learnt anything.
+    the model has learnt anything. What is clearly better, :func:`better_baseline` says.
     """
     name, sign, own = _judged(test, balanced)
-    constant = baselines.get("constant", {}).get(name)
+    constant = baselines.get(CONSTANT, {}).get(name)
     if own is None or constant is None or sign * (own - constant) < 0:
         return ""
-    return _compared(constant, own, ".4g" if name == "mse" else "%")
+    how = "better" if _clearly_better(name, sign, own, constant) else "as well"
+    return f"{how} ({_compared(constant, own, '.4g' if name == 'mse' else '%')})"
 
 
 def little_explained(test: Metrics, baselines: Mapping[str, Metrics]) -> str:
@@ -235,8 +236,7 @@ def better_baseline(
     if own is None or not others:
         return None
     best = min(others, key=lambda baseline: sign * others[baseline])
-    margin = 0.02 * own if name == "mse" else 0.02
-    if not sign * (own - others[best]) > margin:
+    if not _clearly_better(name, sign, own, others[best]):
         return None
     forms = {
         "mse": (".4g", "squared error"), "accuracy": ("%", "accuracy"), "macro_f1": (".3f", "macro F1"),
@@ -256,6 +256,11 @@ def _judged(test: Metrics, balanced: bool) -> tuple[str, float, float | None]:
     else:
         name, sign = ("mse", 1.0) if "mse" in test else ("macro_f1" if balanced else "accuracy", -1.0)
     return name, sign, test.get(f"averaged_{name}", test.get(name))
+
+
+def _clearly_better(name: str, sign: float, own: float, other: float) -> bool:
+    """Whether the figure of another method is better than the fit's by more than :func:`better_baseline` lets pass."""
+    return sign * (own - other) > (0.02 * own if name == "mse" else 0.02)
 
 
 def _minus(one: Numbers, other: Numbers) -> Numbers:

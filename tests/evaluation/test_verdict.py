@@ -42,10 +42,12 @@ def told(spec: TargetSpec, train: Any, true: Any, values: Any) -> str:
 
 def test_what_a_constant_predicts_as_well_has_learnt_nothing() -> None:
     constant = {"constant": {"mse": 2.043, "accuracy": 0.5, "macro_f1": 0.33}}
-    assert no_better_than_constant({"mse": 2.194}, constant) == "2.043 against 2.194"
+    assert no_better_than_constant({"mse": 2.194}, constant) == "better (2.043 against 2.194)"
     assert no_better_than_constant({"mse": 2.194, "averaged_mse": 1.9}, constant) == ""
-    assert no_better_than_constant({"accuracy": 0.5, "macro_f1": 0.4}, constant) == "50.0 % against 50.0 %"
+    assert no_better_than_constant({"accuracy": 0.5, "macro_f1": 0.4}, constant) == "as well (50.0 % against 50.0 %)"
     assert no_better_than_constant({"accuracy": 0.5, "macro_f1": 0.4}, constant, balanced=True) == ""
+    assert no_better_than_constant({"mse": 2.05}, constant) == "as well (2.043 against 2.05)"
+    assert no_better_than_constant({"accuracy": 0.2}, constant) == "better (50.0 % against 20.0 %)"
     assert no_better_than_constant({"mse": 2.194}, {}) == ""
 
 
