@@ -18,7 +18,7 @@ from pyro_rationale.data.files.text import check_whole, log
 from pyro_rationale.data.notation import Notation, are_dates, looks_numeric, notation_of, thousandths
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
-from pyro_rationale.tasks._cells import MOSTLY, Cell, cell_of, is_number, label_of, number_of
+from pyro_rationale.tasks._cells import MOSTLY, Cell, cell_of, check_alike, is_number, label_of, number_of
 from pyro_rationale.tasks._levels import is_level, levels_of
 
 __all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "gaps_line", "is_gap", "read_cell", "reader_of",
@@ -110,6 +110,7 @@ def reader_of(
         for place, column, notation in zip(places, counts, notations, strict=True):
             if notation is None and scale is None:
                 _check_clear(place, column)
+        check_alike(names, cells)
         suitable = [kind for kind in TASKS if TASKS[kind].suits(cells, scale)]
         if not suitable:
             raise ConfigError(f"--task: no task suits column {names[0]!r}; choose one of {', '.join(TASKS)}")

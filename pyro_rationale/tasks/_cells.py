@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
-from pyro_rationale.errors import shown
+from pyro_rationale.errors import ConfigError, listed, shown
 
 Cell = str | float | None
 MOSTLY = 0.8  # a column is numeric if at least this share of its cells is: the others are slips
@@ -64,6 +64,21 @@ def label_of(cell: Cell) -> str:
 def are_numbers(columns: Sequence[Sequence[Cell]]) -> bool:
     """Whether nearly all cells of each column hold a number."""
     return all(sum(map(is_number, column)) >= MOSTLY * len(column) for column in columns)
+
+
+def check_alike(names: Sequence[str], columns: Sequence[Sequence[Cell]]) -> None:
+    """Make sure that columns to predict together hold numbers, all of them, or labels.
+
+    Raises:
+        ConfigError: some hold numbers and others labels; says which.
+    """
+    numeric = {name for name, column in zip(names, columns, strict=True) if are_numbers([column])}
+    if 0 < len(numeric) < len(names):
+        numbers, labels = (listed([name for name in names if (name in numeric) is kind]) for kind in (True, False))
+        raise ConfigError(
+            f"--target-column: labels ({labels}) and numbers ({numbers}) cannot be predicted together; fit once for "
+            f"{labels} and once for {numbers}"
+        )
 
 
 def are_zero_or_one(columns: Sequence[Sequence[Cell]]) -> bool:
