@@ -156,10 +156,11 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
         raise DataError(f"{options.data}: none of its {faults.rows} rows can be used{reason}")
     width = len(names)
     columns = [chain(*(table.cells(i, width) for table in tables)) for i in range(width)]
+    fewest = FEWEST_ROWS if spec is None else 1
+    _check_enough(tables[0], len(tables[0]), fewest)  # what so few rows hold tells nothing
     reader = reader_of(options.data, names, columns, options.task, options.target_range, spec)
     known = reader.spec
     parts = []
-    fewest = FEWEST_ROWS if spec is None else 1
     for table in tables:
         # A fitted run needs no weights, but has to leave out the rows that the fit left out: splits depend on it.
         documents = table.documents(reader, names, weighted=spec is None or options.skip_bad_rows)
@@ -170,9 +171,7 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
         if spec is None:
             EQUAL.relative(documents, f"{table.path}, ")
             _check_texts(table.path, text, documents)
-        if len(documents) < fewest:
-            reason = f" (first fault: {faults.first})" if faults.count else ""
-            raise DataError(f"{table.path}: {len(documents)} of its {faults.rows} rows can be used{reason}; too few")
+        _check_enough(table, len(documents), fewest)
         parts.append(documents)
         fewest = 1
     if spec is None:
@@ -186,6 +185,20 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
     strata = classes if known.classes else None
     splits = three_way_split(first, options.split_seed, text_keys(first), strata, dev=dev, test=test)
     return Corpus(options.data, known, *splits)
+
+
+def _check_enough(table: TableRows, count: int, fewest: int) -> None:
+    """Make sure that so many rows of a table can be used.
+
+    Raises:
+        DataError: there are fewer; says how many, and how many it takes.
+    """
+    if count < fewest:
+        faults, are = table.faults, "row" if table.faults.rows == 1 else "rows"
+        reason = f" (first fault: {faults.first})" if faults.count else ""
+        raise DataError(
+            f"{table.path}: {count} of its {faults.rows} {are} can be used{reason}; too few: it takes {fewest} or more"
+        )
 
 
 def _check_texts(path: Path, column: str, documents: Sequence[Document]) -> None:
