@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pyro_rationale.data.files.foreign import remedy_by_name
 from pyro_rationale.data.files.text import (
     LONGEST_LINE,
     LONGEST_TEXT,
@@ -202,6 +203,8 @@ def _kind(path: Path) -> str:
         raise DataError(f"{path}: is a folder of no layout that is known; name a file in it")
     if not path.exists():
         raise DataError(f"{path}: no such file, and no corpus of that name (see --help for the corpora)")
+    if remedy := remedy_by_name(path):
+        raise DataError(f"{path}: {remedy}")
     raise DataError(
         f"{path}: cannot tell what it is; rename it to .csv, .tsv, .json, .jsonl (or these with .gz) or .parquet"
     )

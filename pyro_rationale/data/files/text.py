@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, NoReturn, TextIO, TypeVar, cast
 
+from pyro_rationale.data.files.foreign import remedy_by_bytes
 from pyro_rationale.errors import DataError
 from pyro_rationale.errors import listed as listed
 from pyro_rationale.errors import shown as shown
@@ -94,6 +95,8 @@ def check_text(path: Path, encoding: str | None = None, flag: str | None = None,
         if empty and encoding is None and (mark := next(filter(block.startswith, _MARKS), None)):
             other = f", or give {flag} {_MARKS[mark]}" if flag else ""
             raise DataError(f"{path}: is {_MARKS[mark].upper()}; save it as UTF-8{other}")
+        if empty and (remedy := remedy_by_bytes(block)):
+            raise DataError(f"{path}: {remedy}")
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
