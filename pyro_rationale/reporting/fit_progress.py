@@ -54,6 +54,7 @@ class FitProgress(Callback):
         self.member, self.members = 0, 1
         self.steps, self.fitted, self.reading = 0, False, 0.0
         self._waiting: threading.Timer | None = None
+        self._best: EpochRecord | None = None  # of the epochs without a line, if none was better
 
     def __enter__(self) -> FitProgress:
         self.bar.start()
@@ -193,7 +194,7 @@ class FitProgress(Callback):
         self._draw(name, self._before() + self.reading * self.steps + done, self.pace.left(done), figures)
 
     def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
-        """One line, of few epochs if there are many; what went wrong is always said.
+        """One line, of few epochs if there are many; what went wrong is always said, and so is the best epoch so far.
 
         An epoch of the warm-up alone has trained no guide whose masks could be scored.
         """
@@ -202,7 +203,14 @@ class FitProgress(Callback):
         every = 1 if self.verbose else max(1, math.ceil(run.epochs / MOST_LINES))
         unusual = record.event not in ("", "best")
         if (record.epoch - 1) % every and not unusual and record.epoch < run.epochs:
+            self._best = record if record.event == "best" else self._best
             return
+        best, self._best = self._best, None
+        if best is not None and record.event != "best":
+            self._say_epoch(run, best)
+        self._say_epoch(run, record)
+
+    def _say_epoch(self, run: TrainingRun, record: EpochRecord) -> None:
         options = run.fitted.config.train
         warmup = "the encoder alone, on " + (
             "random parts of texts" if options.warmup_texts == "masked" else "whole texts"
@@ -239,6 +247,9 @@ class FitProgress(Callback):
 
     def on_fit_end(self, run: TrainingRun) -> None:
         """Show that training has ended."""
+        best, self._best = self._best, None
+        if best is not None:
+            self._say_epoch(run, best)
         self.fitted = True
         self._draw("measuring", self._trained(), "", "")
 

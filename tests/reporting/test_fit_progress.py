@@ -87,6 +87,28 @@ def test_few_epochs_are_lines_and_what_went_wrong_is_one(monkeypatch: pytest.Mon
     assert lines[False][-1].startswith("epoch 30/30")
 
 
+@pytest.mark.parametrize(
+    ("bests", "last", "listed"),
+    [
+        ((10,), 30, [1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 30]),
+        ((10, 12), 30, [1, 4, 7, 10, 12, 13, 16, 19, 22, 25, 28, 30]),
+        ((11, 12, 13), 15, [1, 4, 7, 10, 13]),  # the better one has a line already
+        ((14,), 15, [1, 4, 7, 10, 13, 14]),  # training ends early
+    ],
+)
+def test_the_epoch_that_is_kept_has_a_line(
+    monkeypatch: pytest.MonkeyPatch, bests: tuple[int, ...], last: int, listed: list[int]
+) -> None:
+    made, _ = progress(monkeypatch, False)
+    fit = run()
+    made.on_fit_start(fit)
+    for number in range(1, last + 1):
+        event = "best" if number in bests else ""
+        made.on_epoch_end(fit, EpochRecord(number, 10 * number, 1.0, 0.2, 0.1, 0.0, 0.5, 0.25, 0.125, event=event))
+    made.on_fit_end(fit)
+    assert [int(line.split()[1].split("/")[0]) for line in said(made)] == listed
+
+
 def test_without_a_terminal_a_line_comes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     made, now = progress(monkeypatch, False)
     fit = run("minilm")
