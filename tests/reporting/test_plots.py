@@ -26,6 +26,7 @@ from pyro_rationale.reporting.plots import (
 from pyro_rationale.reporting.plots.calibration import plot_reliability
 from pyro_rationale.reporting.plots.predictions import plot_predictions
 from pyro_rationale.reporting.plots.svg import draw_svg
+from pyro_rationale.reporting.plots.uncertainty import plot_pit
 from pyro_rationale.training.history import EpochRecord
 
 figure_module = pytest.importorskip("matplotlib.figure")
@@ -249,6 +250,14 @@ def test_predictions_and_reliability_name_their_reference(axes: Any) -> None:
     full, hollow = axes.lines[2:]
     assert (full.get_xdata(), hollow.get_xdata()) == ([0.2], [0.7])
     assert hollow.get_markerfacecolor() == "white"
+
+
+def test_the_band_of_right_distributions_is_what_the_legend_calls_it(axes: Any) -> None:
+    plot_pit(axes, [10] * 20)
+    handles = dict(zip(names(axes), axes.get_legend_handles_labels()[0], strict=True))
+    band = handles["if right: 95 % of bins"].get_path().get_extents(handles["if right: 95 % of bins"].get_transform())
+    (low, high), spread = axes.transData.inverted().transform(band)[:, 1], 1.96 * np.sqrt(0.05 * 0.95 / 200)
+    assert [low, high] == pytest.approx([0.05 - spread, 0.05 + spread])
 
 
 def test_names_of_runs_are_no_formulas_and_none_is_hidden(axes: Any) -> None:

@@ -33,8 +33,9 @@ def plot_pit(axes: Axes, counts: ArrayLike) -> Axes:
     even = 1 / bins
     spread = 1.96 * np.sqrt(even * (1 - even) / total)
     axes.stairs(numbers / total, edges, color=POSTERIOR, alpha=0.45, fill=True, label="documents")
-    axes.axhline(even, color=REFERENCE, linestyle="--", linewidth=1.2, label="if right: 95 % of bins")
-    axes.axhspan(max(0.0, even - spread), even + spread, color=REFERENCE, alpha=0.25, linewidth=0)
+    axes.axhline(even, color=REFERENCE, linestyle="--", linewidth=1.2)
+    axes.axhspan(max(0.0, even - spread), even + spread, color=REFERENCE, alpha=0.25, linewidth=0,
+                 label="if right: 95 % of bins")
     highest = max(float(numbers.max() / total), even + spread)
     axes.set(xlabel="predicted probability of ratings below the true one", ylabel="share of documents", xlim=(0, 1),
              ylim=(0, ROOM * highest))
