@@ -19,7 +19,7 @@ from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.config import Config, ModelOptions, TrainOptions, value_of
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.options import ComparisonOptions
 from pyro_rationale.guides import own_guides
 from pyro_rationale.options import given, options_from, split_option
@@ -109,6 +109,7 @@ RULE_ROWS = ("mse", "accuracy", "log_loss", "selected", "empty", "precision", "r
 @click.option("--into", type=click.Path(path_type=Path), help="--train: folder of the runs [default: runs/compare]")
 @click.option("--out", type=click.Path(path_type=Path), help=f"folder for {TABLES[0]}, {TABLES[1]} and figures")
 @click.option("--figures/--no-figures", "drawing", default=True, show_default=True, help="into --out, PNG and PDF")
+@click.option("--force", is_flag=True, help="replace what an earlier comparison left in --out")
 @split_option
 @click.option("--quiet", is_flag=True, help="no progress, only the table")
 @options_from(ComparisonOptions)
@@ -123,6 +124,7 @@ def compare(
     into: Path | None,
     out: Path | None,
     drawing: bool,
+    force: bool,
     split: str,
     quiet: bool,
 ) -> None:
@@ -134,12 +136,16 @@ def compare(
     """
     typed = given()
     check_options(runs, training, into, typed)
+    if force and out is None:
+        raise ConfigError("--force: is about --out; leave it out")
     if out is not None:
         if drawing:
             require_matplotlib(", or give --no-figures")
         make_folder(out, runs)
         for name in TABLES:
             check_output("--out", out / name)
+            if (out / name).exists() and not force:
+                raise RunError(f"{out / name}: is there already; replace it with --force, or change --out")
     import torch
 
     from pyro_rationale.evaluation.objective_comparison import (

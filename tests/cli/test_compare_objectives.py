@@ -345,6 +345,18 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path, capfd: pytest.Capture
         assert "cannot be written to (Permission denied)" in refusal(capfd, compare, whole(), "--out", closed)
 
 
+def test_an_earlier_comparison_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    earlier = tmp_path / "comparison.csv"
+    earlier.write_text("mine")
+    words = (whole(), *FEW, "--out", tmp_path, "--no-figures", "--quiet")
+    said = refusal(capfd, compare, *words)
+    assert said == f"{earlier}: is there already; replace it with --force, or change --out"
+    assert earlier.read_text() == "mine"
+    run(capfd, *words, "--force")
+    assert earlier.read_text().startswith("run,")
+    assert refusal(capfd, compare, whole(), "--force") == "--force: is about --out; leave it out"
+
+
 def test_without_matplotlib(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     message = refusal(capfd, compare, whole(), "--out", tmp_path / "out")
