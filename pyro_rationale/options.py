@@ -404,6 +404,7 @@ device_option = click.option("--device", default="auto", show_default=True, help
 batch_size_option = click.option(
     "--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once"
 )
+threads_option = rare_option("--threads", type=click.IntRange(1, 1024), help="CPU threads; default: as torch chooses")
 
 
 def write_result(path: Path | None, result: Any) -> None:

@@ -28,9 +28,9 @@ from pyro_rationale.options import (
     given,
     json_option,
     options_from,
-    rare_option,
     run_option,
     split_option,
+    threads_option,
     write_result,
 )
 from pyro_rationale.prediction.options import DecodeOptions
@@ -58,8 +58,8 @@ measuring_options = together(
     batch_size_option,
     json_option,
     device_option,
+    threads_option,
 )
-threads_option = rare_option("--threads", type=click.IntRange(1, 1024), help="CPU threads; default: as torch chooses")
 
 
 @click.command(cls=Command)
@@ -71,7 +71,6 @@ threads_option = rare_option("--threads", type=click.IntRange(1, 1024), help="CP
               help="masks drawn per text, for the average and the predictive distribution; 0: leave these out")
 @click.option("--verbose", is_flag=True, help="every figure; else the main ones (--json has all of them)")
 @click.option("--quiet", is_flag=True, help="no progress bar")
-@threads_option
 @measuring_options
 def evaluate(
     how: DecodeOptions,

@@ -63,6 +63,8 @@ MANY = 2 << 20  # bytes of texts that several processes will share
               "to read at once")
 @click.option("--workers", type=click.IntRange(1, 256), help=f"processes [default: as many as cores, at most "
               f"{MOST_WORKERS}; one on a GPU, or for few texts]")
+@rare_option("--threads", type=click.IntRange(1, 1024), help="CPU threads of each process [default: 1; of a process "
+              "by itself, as torch chooses]")
 @device_option
 @click.option("--quiet", is_flag=True, help="no progress bar and no summary")
 def predict(
@@ -84,6 +86,7 @@ def predict(
     max_words: int | None,
     batch_size: int,
     workers: int | None,
+    threads: int | None,
     device: str,
     quiet: bool,
 ) -> None:
@@ -117,7 +120,8 @@ def predict(
         import_ahead(SLOW_TO_IMPORT)
     from pyro_rationale.prediction.scorer import Scorer, TextRow
 
-    scorer = checked(Scorer(folder, device, options, max_words, batch_size, form, faithfulness, text=with_text), form)
+    scorer = Scorer(folder, device, options, max_words, batch_size, form, faithfulness, threads, text=with_text)
+    scorer = checked(scorer, form)
     usual = scorer.fitted.config.data.text_columns
     layout = {"encoding": encoding, "separator": delimiter, "header": header}
     texts = read_texts(source, text_column, id_column, usual, form == "eraser", skip_bad_rows, **layout)
@@ -256,7 +260,8 @@ def chunks_of(scorer: Scorer, rows: Iterator[Any], workers: int) -> Generator[Ch
     from pyro_rationale.data.parallel import in_processes
 
     size = scorer.chunk
-    if workers != 1:  # so that a resumed file, whose last rows one process reads, has the same last bits
+    # So that a resumed file, whose last rows one process reads, has the same last bits.
+    if workers != 1 and scorer.threads is None:
         scorer = replace(scorer, threads=1)
     jobs = iter(lambda: list(islice(rows, size)), [])
     first = list(islice(jobs, 2))

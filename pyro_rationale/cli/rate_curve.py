@@ -29,6 +29,7 @@ from pyro_rationale.options import (
     json_option,
     options_from,
     split_option,
+    threads_option,
     write_result,
 )
 from pyro_rationale.reporting.console import format_value, label_of
@@ -73,6 +74,7 @@ MOST_COUPLING = 1000.0  # nats; no mask changes with far fewer
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="write the table to this file")
 @click.option("--figure", type=click.Path(path_type=Path), help="draw the curves into this file (.png, .svg, .pdf)")
 @device_option
+@threads_option
 def curve(
     flags: DataOptions,
     folders: tuple[Path, ...],
@@ -86,6 +88,7 @@ def curve(
     csv_path: Path | None,
     figure: Path | None,
     device: str,
+    threads: int | None,
 ) -> None:
     """Print error, accuracy, precision, recall and F1 of runs at many shares of words, without fitting again.
 
@@ -100,6 +103,8 @@ def curve(
         from pyro_rationale.reporting.plots.files import check_figure
 
         check_figure(figure)
+    import torch
+
     from pyro_rationale.data.aspects import by_aspect
     from pyro_rationale.evaluation.objective_comparison import check_same_target, short_names
     from pyro_rationale.evaluation.rate_curves import mask_rules_of, own_point, trace
@@ -108,6 +113,8 @@ def curve(
 
     every = [*folders, *singles]
     check_same_target(every)
+    if threads is not None:
+        torch.set_num_threads(threads)
     rationalizers = [ModelRationalizer(FittedModel.load(folder, device)) for folder in every]
     refuse_ranking("curve", rationalizers[0].spec)
     for rationalizer, name in zip(rationalizers, short_names(every), strict=True):

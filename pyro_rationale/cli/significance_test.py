@@ -55,6 +55,7 @@ def against(
     batch_size: int,
     json_path: Path | None,
     device: str,
+    threads: int | None,
 ) -> None:
     """Test RUN against OTHER, document by document, on the test set of RUN; runs that rank texts, query by query.
 
@@ -62,6 +63,8 @@ def against(
     what the two did on a document; the last column allows for the number of rows (Holm). This is about two fitted
     runs, not two methods: another seed is another run.
     """
+    import torch
+
     from pyro_rationale.data.pairs import PairCorpus
     from pyro_rationale.evaluation.evaluate import evaluate
     from pyro_rationale.evaluation.objective_comparison import check_same_target, fitted_elsewhere, short_names
@@ -73,6 +76,8 @@ def against(
     if run.resolve() == other.resolve():
         raise ConfigError(f"{other}: is the first run itself; name two runs")
     check_same_target([run, other])
+    if threads is not None:
+        torch.set_num_threads(threads)
     console_err = Terminal(stderr=True)
     for note in fitted_elsewhere([run, other]):
         console_err.say(f"note: {note}")

@@ -73,6 +73,14 @@ def test_every_command_has_help(name: str) -> None:
     assert COMMANDS[name][2] in " ".join(shown("--help").split())
 
 
+@pytest.mark.parametrize(
+    "name", ["fit", "predict", "explain", "evaluate", "against", "compare", "curve", "inspect", "stress", "serve",
+             "index", "search"],
+)  # fmt: skip
+def test_whatever_reads_texts_can_be_held_to_few_threads(name: str) -> None:
+    assert "--threads INTEGER" in shown(name, "--help-all" if "--help-all" in shown(name, "--help") else "--help")
+
+
 def test_help_needs_no_torch() -> None:
     """It is imported by what a command does: three seconds that nobody waits for who mistypes a flag."""
     code = "import sys; from pyro_rationale.__main__ import COMMANDS, load; list(map(load, COMMANDS)); "

@@ -10,11 +10,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from pyro_rationale.cli import predict as command
 from pyro_rationale.data import DataOptions, parallel
@@ -253,6 +255,9 @@ def test_several_processes_get_the_chunks_that_one_gets(
     assert alone == together
     assert few == alone[:1]
     assert asked == [3]
+    assert torch.get_num_threads() == 1
+    list(command.chunks_of(replace(made, threads=2), iter(rows), 3))
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize(
