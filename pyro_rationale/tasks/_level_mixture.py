@@ -13,8 +13,6 @@ from pyro_rationale.tasks._mixture import Mixture, Numbers
 Indices = NDArray[np.intp]
 SMALLEST_PROBABILITY = 1e-12  # bounds the log score
 ROUNDING = 1e-9  # probabilities this close are one
-# A level with less is no end of an interval: with less than this, or than this share of what may lie outside.
-LEAST_AT_AN_END, LEAST_OF_THE_REST = 0.025, 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +21,8 @@ class LevelMixture(Mixture):
 
     Hardly any stretch of few levels has a probability of just 90 %. Those from the 5 % to the 95 % quantile have 90 %
     or more, and mostly much more; so an interval is the stretch around the median whose probability is nearest to 90 %,
-    of those that end on levels worth naming: "2 to 5" with 1 % for 2 says little more than "3 to 5". That costs no
-    coverage, for stretches on both sides of 90 % drop out, and makes intervals narrower.
+    of those that would hold no more if they were moved by one level: "1 to 4" with 3 % for 1 is none where 5 has 9 %.
+    Of probabilities with one peak these are the sets of the most probable levels.
     Single quantiles are those of the mid-distribution, F(y) - P(y) / 2, between levels by linear interpolation (Ma,
     Genton and Parzen, 2011, "Asymptotic properties of sample quantiles of discrete distributions").
 
@@ -62,19 +60,20 @@ class LevelMixture(Mixture):
     def interval_bounds(self, level: float, ranges: tuple[tuple[float, float], ...]) -> Numbers:
         """Ends of the stretch of levels around the median whose probability is nearest to `level`, `(*b, D, 2)`.
 
-        Neither end of a stretch of several levels has next to no probability.
+        The next level on one side is no more probable than the end on the other; a single level may be a valley.
         """
         shares = self.shares
         below = np.cumsum(shares, axis=-1)
-        count = below.shape[-1]
-        first, last = np.triu_indices(count)  # of all stretches
-        held = below[..., last] - np.append(np.zeros_like(below[..., :1]), below, axis=-1)[..., first]
-        median = np.minimum((below < 0.5).sum(-1, keepdims=True), count - 1)
+        first, last = np.triu_indices(below.shape[-1])  # of all stretches
+        nothing = np.zeros_like(below[..., :1])
+        held = below[..., last] - np.append(nothing, below, axis=-1)[..., first]
+        median = np.minimum((below < 0.5).sum(-1, keepdims=True), below.shape[-1] - 1)
         narrow = ROUNDING * (last - first)  # the narrower of two alike
-        least = min(LEAST_AT_AN_END, LEAST_OF_THE_REST * (1.0 - level)) - ROUNDING
-        told = (np.minimum(shares[..., first], shares[..., last]) >= least) | (first == last)
+        edged = np.concatenate([nothing, shares, nothing], axis=-1)
+        before, after = edged[..., first], edged[..., last + 2]  # the levels next to a stretch
+        even = (shares[..., first] >= after - ROUNDING) & (shares[..., last] >= before - ROUNDING) | (first == last)
         around = (first <= median) & (median <= last)
-        distances = np.where(around & told, np.abs(held - level) + narrow, np.inf)
+        distances = np.where(around & even, np.abs(held - level) + narrow, np.inf)
         best = distances.argmin(-1)
         levels = np.broadcast_to(self.levels, below.shape)
         return np.stack([_at(levels, first[best]), _at(levels, last[best])], axis=-1)
