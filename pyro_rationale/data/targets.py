@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.document import Document
@@ -19,7 +20,7 @@ from pyro_rationale.data.notation import Notation, are_dates, looks_numeric, not
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from pyro_rationale.tasks._cells import MOSTLY, Cell, cell_of, check_alike, is_number, label_of, number_of
-from pyro_rationale.tasks._levels import is_level, levels_of
+from pyro_rationale.tasks._levels import FEWEST, MOST, TOLERANCE, count_levels, is_level, levels_of
 
 __all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "gaps_line", "is_gap", "read_cell", "reader_of",
            "warn_of_far_values", "warn_of_gaps"]  # fmt: skip
@@ -268,7 +269,10 @@ def _warn_of_similar(place: str, counts: Mapping[str, int]) -> None:
 def warn_of_far_values(
     spec: TargetSpec, parts: Sequence[tuple[str, Sequence[Document]]], given: bool = False
 ) -> None:
-    """Log ratings so far from all others that one value makes nine tenths of the scale: often a slip.
+    """Log a rating that is often a slip, or a code for no answer: far from all others, and given by few.
+
+    Far is what alone makes nine tenths of the scale; beside a few evenly spaced levels it is what leaves out two of
+    them, or is below 0 where they are not: 9, or -1, beside 1 to 5.
 
     Args:
         spec: the targets.
@@ -286,16 +290,27 @@ def warn_of_far_values(
         if given or len(different) < 3:
             continue
         for end, rest in ((-1, different[:-1]), (0, different[1:])):
-            if rest[-1] - rest[0] < (1 - _FAR) * size and counts[end] < _FEW * counts.sum():
-                far = different[end]
+            far = different[end]
+            alone = rest[-1] - rest[0] < (1 - _FAR) * size or _beside_levels(far, rest)
+            if alone and counts[end] < _FEW * counts.sum():
                 file, documents, targets = next(
                     (*part, targets) for part, targets in zip(parts, rows, strict=True) if (targets[:, i] == far).any()
                 )
                 row = documents[int(np.flatnonzero(targets[:, i] == far)[0])].id
                 log.warning(
-                    "%s, %s: %r is %g, all other values lie between %g and %g; if it is a slip, mend it, or give the "
-                    "scale with --target-range", file, row, name, far, rest[0], rest[-1]
+                    "%s, %s: %r is %g%s, all other values lie between %g and %g; if it is a slip, mend it, if it stands "
+                    "for no answer, leave the cell empty, or give the scale with --target-range",
+                    file, row, name, far, f" (as in {counts[end]} rows)" if counts[end] > 1 else "", rest[0], rest[-1],
                 )  # fmt: skip
+
+
+def _beside_levels(value: float, others: NDArray[np.float64]) -> bool:
+    """Whether a rating is beyond a few evenly spaced ones by more than two steps, or below 0 where they are not."""
+    count = count_levels(others, others[0], others[-1], MOST)
+    if count is None or count < FEWEST or 2 * len(others) <= count:
+        return False
+    gap = max(others[0] - value, value - others[-1])
+    return bool(value < 0 <= others[0] or gap > (2 + TOLERANCE) * (others[-1] - others[0]) / (count - 1))
 
 
 def is_gap(cell: str) -> bool:
