@@ -6,6 +6,7 @@ against guide, of the predictive check and of the importance weights (PNG), and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.sampling import sample_documents
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.evaluation.metrics.selection import count_runs, selection_metrics
 from pyro_rationale.inference.limits import FEWEST_DRAWS, TRUSTED
 from pyro_rationale.optional import optional
 from pyro_rationale.options import device_option, given, options_from, run_option, split_option
@@ -27,10 +29,10 @@ from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions, Size
 from pyro_rationale.reporting.advice import followed, nearer_posterior
-from pyro_rationale.reporting.console import counting
+from pyro_rationale.reporting.console import counting, format_value
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
-from pyro_rationale.reporting.plots.posterior import shapes_of
-from pyro_rationale.reporting.prior_words import constraint_words, prior_words
+from pyro_rationale.reporting.plots.posterior import kept_words, shapes_of
+from pyro_rationale.reporting.prior_words import constraint_words
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import remove_leftovers
 from pyro_rationale.training.history import read_history
@@ -87,7 +89,6 @@ def inspect(
     size = Size(samples, chains)
     import torch
 
-    from pyro_rationale.evaluation.objective_report import prior_masks
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.inference_data import write_posterior
     from pyro_rationale.prediction.predictor import predict
@@ -112,12 +113,11 @@ def inspect(
     done = followed(fitted.config, fitted.spec)
     with open_groups(results / FILE) as groups:
         written = [FILE, *draw(results, groups)]
-        summary = summarise(groups)
         lines = khat_lines(groups["sample_stats/khat"].values, size.chains * size.draws, done)
+        predictions = []
         if report:
             options = ExplainOptions(samples=size.chains * size.draws, seed=seed)  # the draws of the file
             with counting("reading", len(documents), quiet) as advance:
-                predictions = []
                 for prediction in predict(fitted, documents, options):
                     predictions.append(prediction)
                     advance()
@@ -126,16 +126,16 @@ def inspect(
             drawn = sample.told(chosen.split)
             write_page(results / REPORT, fitted, predictions, folder, title, options, groups, measured, drawn)
             written.append(REPORT)
+        summary = summarise(groups, [part.kept for one in predictions for part in one.aspects or (one,)])
     console = Terminal()
     console.print(summary)
     if sample.drawn:
         console.say(f"documents: {sample.told(chosen.split)}")
     for line in lines:
         console.say(line)
-    prior = fitted.model.prior.describe(fitted.model.gain) | prior_masks(fitted, documents)
+    prior = fitted.model.prior.describe(fitted.model.gain)
     console.say(
-        f"prior: {prior_words(prior, fitted.config.unit)}: {prior['alpha']:.3g} nats per kept word, "
-        f"{prior['gamma']:.3g} per change"
+        f"prior: {prior['alpha']:.3g} nats per kept {fitted.config.unit}, {prior['gamma']:.3g} per change"
     )
     if fitted.aspects > 1:
         console.say("that is the mean of the targets; each has its own in metrics.json and posterior.nc (priors)")
@@ -295,19 +295,27 @@ def write_page(
     write_report(path, report)
 
 
-def summarise(groups: Any) -> Table:
-    """Prior beside guide, and what the weights say."""
+def summarise(groups: Any, shown: Sequence[Sequence[bool]] = ()) -> Table:
+    """Prior beside guide, and what the weights say.
+
+    Args:
+        groups: the stored draws, opened.
+        shown: the masks of the report, which are no draws; empty without one.
+    """
     sizes = groups["guide"].sizes
     title = f"{sizes['document']:,} documents, {sizes['chain']} x {sizes['draw']} draws each"
     table = Table(title=title, title_justify="left")
-    for name in ("", "prior", "guide"):
+    for name in ("", "prior", "guide", *(["shown masks"] if shown else [])):
         table.add_column(name, justify="right" if name else "left")
-    for label, name, style in (
-        ("share of words kept", "rate", ".3f"),
-        ("runs of kept words per document", "spans", ".2f"),
-    ):
-        table.add_row(label, *(format(float(groups[f"{g}/{name}"].mean()), style) for g in ("prior", "guide")))
-    table.add_row("words per run", *(_span(groups[group]) for group in ("prior", "guide")))
+    kept = [kept_words(groups, group) for group in ("prior", "guide")]
+    runs = [float(groups[f"{group}/spans"].mean()) for group in ("prior", "guide")]
+    if shown:
+        figures = selection_metrics(shown)
+        kept.append({"share": figures["selected"], "run": figures["span"]})
+        runs.append(sum(map(count_runs, shown)) / len(shown))
+    table.add_row("words kept", *(format_value("selected", each["share"]) for each in kept))
+    table.add_row("words per run", *("-" if math.isnan(each["run"]) else f"{each['run']:.3g}" for each in kept))
+    table.add_row("runs of kept words per document", *(f"{each:.2f}" for each in runs))
     khat = groups["sample_stats/khat"].values
     known = khat[~np.isnan(khat)]
     if len(known):
@@ -347,8 +355,3 @@ def khat_lines(khat: Any, draws: int, done: Collection[str] = ()) -> list[str]:
         "posterior",
     ]
 
-
-def _span(group: Any) -> str:
-    kept = float((group["spans"] * group["span"]).sum())
-    runs = float(group["spans"].sum())
-    return f"{kept / runs:.2f}" if runs else "-"

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+ENDLESS = "an endless text"  # of which a chain's rate and span are
 
-def prior_words(prior: Mapping[str, float], unit: str = "word") -> str:
-    """The masks of a prior with these figures: `keeps 14 % of the words in runs of 6.1`.
+
+def prior_words(prior: Mapping[str, float], unit: str = "word", texts: str = "") -> str:
+    """The masks of a prior with these figures: `keeps 14 % of the words of training texts in runs of 6.1`.
 
     Args:
         prior: `share` and `run`, in texts; without them `rate` and `span`, which are those of a long one.
         unit: what is kept or dropped, a word or a sentence.
+        texts: those that the figures are of; empty where that is plain.
     """
     share, run = prior.get("share", prior["rate"]), prior.get("run", prior["span"])
-    return f"keeps {100 * share:.3g} % of the {unit}s in runs of {run:.3g}"
+    return f"keeps {100 * share:.3g} % of the {unit}s{f' of {texts}' if texts else ''} in runs of {run:.3g}"
 
 
 def constraint_words(constraint: Mapping[str, float]) -> str:
@@ -37,17 +40,18 @@ def prior_line(
     """One line about p(z) of a fitted run, and what training charged beside it.
 
     Args:
-        prior: `rate` and `span` of p(z), or `share` and `run`, and `alpha` and `gamma` in nats.
+        prior: `rate` and `span` of p(z), or `share` and `run` in training texts, and `alpha` and `gamma` in nats.
         asked: those of the prior that was asked for.
         constraint: nats per kept `word` and per `change`; empty for runs of versions that kept it in the prior.
         unit: what is kept or dropped, a word or a sentence.
     """
+    words = prior_words(prior, unit, "training texts" if "share" in prior else "")
     same = all(math.isclose(prior[name], asked[name], rel_tol=1e-6, abs_tol=1e-6) for name in ("alpha", "gamma"))
     if not constraint:
         how = "as asked for" if same else f"where holding {100 * asked['rate']:.3g} % has moved it, constraint included"
-        return f"prior: {prior_words(prior, unit)} ({how})"
+        return f"prior: {words} ({how})"
     how = "as asked for" if same else "learned"
     charged = constraint_words(constraint)
     if not charged:
-        return f"prior: {prior_words(prior, unit)} ({how}); constraint: none"
-    return f"prior: {prior_words(prior, unit)} ({how}); constraint of training: {charged}"
+        return f"prior: {words} ({how}); constraint: none"
+    return f"prior: {words} ({how}); constraint of training: {charged}"

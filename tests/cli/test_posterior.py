@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,16 @@ def test_everything_is_there(made: tuple[Path, str]) -> None:
         assert path.read_bytes().startswith(b"\x89PNG")
     assert "5 documents, 4 x 10 draws each" in said
     assert "k-hat up to 0.7" in said
+    rows = {row[1].strip(): [cell.strip() for cell in row[2:5]] for line in said.splitlines()
+            if len(row := line.replace("┃", "│").split("│")) == 6}  # fmt: skip
+    html = (place / "report.html").read_text(encoding="utf-8")
+    kept, runs = rows["words kept"], rows["words per run"]
+    assert rows[""] == ["prior", "guide", "shown masks"]
+    said_there = re.search(r"Prior[^.]*: keeps ([\d.]+) % of the words in runs of ([\d.]+\d)", html)
+    assert said_there is not None
+    assert f"{float(said_there[1]):.1f} %" == kept[0]
+    assert said_there[2] == runs[0]
+    assert f"{kept[2]} of the words kept" in html
     with open_groups(place / "posterior.nc") as tree:
         groups = {f"{name}{kind}" for name in ("guide", "prior", "posterior") for kind in ("", "_predictive")}
         others = {"log_likelihood", "observed_data", "sample_stats", "constant_data"}

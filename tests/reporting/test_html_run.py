@@ -12,6 +12,7 @@ import torch
 
 from pyro_rationale.data import load_corpus
 from pyro_rationale.evaluation.evaluate import evaluate_documents, evaluate_predictions
+from pyro_rationale.evaluation.objective_report import prior_masks
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.inference_data import write_posterior
 from pyro_rationale.prediction.netcdf import open_groups
@@ -23,7 +24,7 @@ from pyro_rationale.reporting.html.charts import (
     prior_guide_charts,
     reliability_charts,
 )
-from pyro_rationale.reporting.plots.posterior import MaskDraws
+from pyro_rationale.reporting.plots.posterior import MaskDraws, kept_words
 from pyro_rationale.reporting.prior_words import prior_words
 from pyro_rationale.storage import read_json
 from pyro_rationale.training.history import read_history
@@ -82,6 +83,11 @@ def test_prior_and_guide_are_those_of_the_stored_draws(tmp_path: Path) -> None:
         assert np.array_equal(masks.rates, draws["guide/rate"].values)
         prior = {name: draws.attrs[f"prior_{name}"] for name in ("rate", "span")}
         kept, span = prior_guide_charts(masks, prior, requested)
+        figures = kept_words(draws, "prior")
+        z, lengths = draws["prior/z"].values, draws["constant_data/lengths"].values
+        assert figures["share"] == pytest.approx(z.sum() / (400 * lengths.sum()))
+        assert figures["run"] == pytest.approx(z.sum() / draws["prior/spans"].values.sum())
+        assert figures["share"] == pytest.approx(prior_masks(fitted, documents)["share"], abs=0.01)
     rows = np.array([[float(cell.removesuffix(" %")) for cell in row[1:]] for row in kept.rows])
     assert rows.sum(0) == pytest.approx([100.0, 100.0], abs=1.0)
     means = f"mean {masks.rates.mean():.3g} under the guide, {masks.prior_rates.mean():.3g} under the prior"
@@ -99,7 +105,7 @@ def test_prior_and_guide_are_those_of_the_stored_draws(tmp_path: Path) -> None:
         expected += float(fitted.model.prior.distribution(lengths, int(lengths)).mean.mean()) / len(documents)
     assert masks.prior_rates.mean() == pytest.approx(expected, abs=0.02)
     each, _ = prior_guide_charts(masks, prior, None, 1.0, {"aroma": {"rate": 0.2, "span": 4.0}})
-    assert "Prior of aroma: keeps 20 % of the words in runs of 4." in each.notes
+    assert "Prior of aroma: keeps 20 % of the words of an endless text in runs of 4." in each.notes
     kept, _ = prior_guide_charts(masks, prior, prior)
     assert "asked for" not in kept.drawing
     assert [note.partition(":")[0] for note in kept.notes] == ["Prior", "Guide"]
@@ -135,4 +141,4 @@ def test_each_target_with_masks_of_its_own_has_its_prior_among_the_facts() -> No
     facts = dict(facts_of(fitted.config, fitted.spec, "run", "synthetic", [], stored))
     assert "prior, mean of the targets" in facts
     for name in fitted.spec.names:
-        assert facts[f"prior, {name}"] == prior_words(stored["priors"][name])
+        assert facts[f"prior, {name}"] == prior_words(stored["priors"][name], texts="an endless text")

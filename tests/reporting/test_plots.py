@@ -79,7 +79,7 @@ def test_rates_above_the_last_bin_are_counted_in_it(axes: Any) -> None:
     shares = [patch.get_data().values for patch in patches]
     assert [share.sum() for share in shares] == pytest.approx([1.0, 1.0])
     assert shares[0][-1] == pytest.approx(0.005)
-    assert names(axes) == ["guide, mean 0.104", "prior, mean 0.050"]
+    assert names(axes) == ["guide, mean of documents 0.104", "prior, mean of documents 0.050"]
 
 
 def test_predictive_check_leaves_out_what_nobody_knows(axes: Any) -> None:

@@ -19,6 +19,11 @@ def test_one_line_about_the_prior() -> None:
     )
 
 
+def test_shares_of_training_texts_are_said_to_be_of_them() -> None:
+    line = prior_line(LEARNED | {"share": 0.21, "run": 6.754}, ASKED, {"word": 0.0})
+    assert line.startswith("prior: keeps 21 % of the words of training texts in runs of 6.75 (learned);")
+
+
 def test_runs_of_older_versions_have_both_in_one() -> None:
     assert prior_line(LEARNED, ASKED, {}).endswith("(where holding 15 % has moved it, constraint included)")
     assert prior_line(ASKED, ASKED, {}).endswith("(as asked for)")

@@ -11,7 +11,7 @@ from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.metrics import metric_named
-from pyro_rationale.evaluation.options import BASELINE_TITLES
+from pyro_rationale.evaluation.options import BASELINE_TITLES, SAMPLES
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.reporting.advice import Followed, followed
 from pyro_rationale.reporting.console import label_of, shown_metrics
@@ -28,8 +28,8 @@ from pyro_rationale.reporting.html.context import Chart, ReportContext, Section,
 from pyro_rationale.reporting.html.meanings import explained
 from pyro_rationale.reporting.html.payload import metric_text, percent
 from pyro_rationale.reporting.phrases import phrase_groups
-from pyro_rationale.reporting.plots.posterior import MaskDraws
-from pyro_rationale.reporting.prior_words import prior_line, prior_words
+from pyro_rationale.reporting.plots.posterior import MaskDraws, kept_words
+from pyro_rationale.reporting.prior_words import ENDLESS, prior_line, prior_words
 from pyro_rationale.tasks import Decision, task_of
 from pyro_rationale.tasks._decision import rule_lines
 
@@ -101,7 +101,7 @@ def build_report(
         title=f"Rationales of {name}",
         spec=spec,
         documents=tuple(predictions),
-        lead=lead_of(metrics, options.level, averaged, baselines, rated),
+        lead=lead_of(metrics, options.level, averaged, baselines, rated, options.samples),
         drawn=drawn,
         phrases=phrase_groups(predictions, spec, decision),
         facts=facts_of(config, spec, name, data, history, stored),
@@ -142,7 +142,7 @@ def _sections(charts: Mapping[tuple[str, str], Iterable[Chart]], done: Followed)
 def _prior_guide(draws: DataTree, stored: Mapping[str, Any]) -> Iterator[Chart]:
     prior = {key: float(draws.attrs[f"prior_{key}"]) for key in ("rate", "span")}
     # A chain's rate and span are those of an endless text; a learned one keeps far less of texts of real lengths.
-    prior |= {key: value for key, value in (stored.get("prior") or {}).items() if key in ("share", "run")}
+    prior |= kept_words(draws, "prior")
     asked, each = stored.get("prior_asked"), stored.get("priors") or {}
     return prior_guide_charts(MaskDraws.of(draws), prior, asked, float(draws.attrs["tau"]), each)
 
@@ -161,6 +161,7 @@ def lead_of(
     averaged: bool = False,
     baselines: Mapping[str, Mapping[str, Any]] | None = None,
     rated: int | None = None,
+    samples: int = SAMPLES,
 ) -> str:
     """The result in one line, of those figures that are known.
 
@@ -170,6 +171,7 @@ def lead_of(
         averaged: whether the predictions that are shown average over masks.
         baselines: figures of other ways to predict, by their names.
         rated: number of documents whose truth is known; default: all.
+        samples: masks of each document that the predictions and intervals are made of.
     """
     count = metrics.get("documents")
     rated = count if rated is None else rated
@@ -184,6 +186,8 @@ def lead_of(
         said.append(f"truth in {percent(level)} intervals {_brief('covered', share)}{around}")
     if "selected" in metrics:
         said.append(f"{metric_text('selected', metrics)} of the words kept")
+    if averaged and rated and samples != SAMPLES:
+        said.append(f"averaged over {samples} masks per document (fit and evaluate: {SAMPLES})")
     return "; ".join(said)
 
 
@@ -243,7 +247,7 @@ def facts_of(
         line = prior_line(stored["prior"], stored["prior_asked"], stored.get("constraint", {}), config.unit)
         each = stored.get("priors") or {}
         facts.append(("prior, mean of the targets" if each else "prior", line.removeprefix("prior: ")))
-        facts += [(f"prior, {name}", prior_words(own, config.unit)) for name, own in each.items()]
+        facts += [(f"prior, {name}", prior_words(own, config.unit, ENDLESS)) for name, own in each.items()]
     facts += [("class", line) for line in rule_lines(stored.get("decision") or {})]
     epoch = stored.get("best_epoch")
     if history:

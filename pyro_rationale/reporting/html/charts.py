@@ -36,7 +36,7 @@ from pyro_rationale.reporting.plots.predictions import plot_predictions
 from pyro_rationale.reporting.plots.svg import draw_svg
 from pyro_rationale.reporting.plots.training import plot_training, recorded_series
 from pyro_rationale.reporting.plots.uncertainty import plot_coverage, plot_pit
-from pyro_rationale.reporting.prior_words import prior_words
+from pyro_rationale.reporting.prior_words import ENDLESS, prior_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,7 +125,7 @@ def prior_guide_charts(
         for name, own in zip(names, (prior, requested), strict=False)
         if own is not None
     )
-    notes += tuple(f"Prior of {name}: {prior_words(own)}." for name, own in (each or {}).items())
+    notes += tuple(f"Prior of {name}: {prior_words(own, texts=ENDLESS)}." for name, own in (each or {}).items())
     notes = (*notes, f"Guide: q(z | x), {tau_label(tau)}; it has not seen the targets.")
     line = requested if moved and requested is not None else {"rate": math.nan, "span": math.nan}
     rates = rate_histogram(draws.rates, draws.prior_rates)

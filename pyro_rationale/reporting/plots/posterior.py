@@ -63,6 +63,22 @@ def guide_group(tree: DataTree) -> str:
     return "guide" if "guide" in tree.children else "posterior"
 
 
+def kept_words(groups: Any, group: str) -> dict[str, float]:
+    """Figures of all draws of a group together, in which long documents count for more than short ones.
+
+    Args:
+        groups: the stored draws, opened.
+        group: `guide` or `prior`.
+
+    Returns:
+        `share` of all words that are kept, and `run`, the mean number of kept words in a row; NaN where none is kept.
+    """
+    draws = groups[group]
+    runs = float(draws["spans"].sum())
+    share = float(draws["rate"].weighted(groups["constant_data/lengths"]).mean())
+    return {"share": share, "run": float((draws["spans"] * draws["span"]).sum()) / runs if runs else math.nan}
+
+
 def posterior_figures(tree: DataTree) -> dict[str, Figure]:
     """The figures of a file of draws (`netcdf.open_groups`), by name.
 
@@ -158,9 +174,9 @@ def plot_rates(axes: Axes, guide: ArrayLike, prior: ArrayLike, requested: float 
     """
     bins = rate_histogram(guide, prior)
     axes.stairs(bins.guide, bins.edges, color=POSTERIOR, alpha=0.45, fill=True,
-                label=f"guide, mean {bins.means[0]:.3f}")
+                label=f"guide, mean of documents {bins.means[0]:.3f}")
     axes.stairs(bins.prior, bins.edges, color=PRIOR, linestyle="--", linewidth=1.6,
-                label=f"prior, mean {bins.means[1]:.3f}")
+                label=f"prior, mean of documents {bins.means[1]:.3f}")
     _mark(axes, requested, f"prior asked for, mean {requested:.3f}")
     axes.set(xlabel="share of a document's words that are kept", ylabel="share of draws", xlim=(0.0, bins.edges[-1]))
     _legend_above(axes)
