@@ -252,6 +252,11 @@ def write(
         file.finish(scorer.layout if form == "parquet" else None)
     if not quiet:
         where = source if file is None else str(file.path)
+        if counts.trained:
+            console.say(
+                f"{source}: {counts.trained:,} of {counts.rows:,} texts were training texts of the run; their "
+                "predictions are nearer the truth than those of new texts will be"
+            )
         Terminal(stderr=file is None).say(summary(where, counts, counts.rows - before, time.monotonic() - started))
 
 

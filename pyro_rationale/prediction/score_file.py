@@ -38,6 +38,7 @@ class Counts:
         cut: number of those that were not read to their end.
         numbered: whether all ids are whole numbers.
         unread: number of rows that could not be read.
+        trained: number of the texts that the run was trained on.
     """
 
     rows: int = 0
@@ -46,6 +47,7 @@ class Counts:
     cut: int = 0
     numbered: bool = True
     unread: int = 0
+    trained: int = 0
 
     def add(self, chunk: Chunk) -> None:
         """Count another chunk."""
@@ -55,6 +57,7 @@ class Counts:
         self.cut += chunk.cut
         self.numbered &= chunk.numbered
         self.unread += chunk.unread
+        self.trained += chunk.trained
 
 
 @dataclass

@@ -45,6 +45,7 @@ class Chunk(NamedTuple):
         cut: number of those that were not read to their end.
         numbered: whether all ids that there are, are whole numbers of at most 64 bits.
         unread: number of rows that could not be read.
+        trained: number of the texts that the run was trained on.
     """
 
     lines: str
@@ -54,6 +55,7 @@ class Chunk(NamedTuple):
     numbered: bool
     cut: int = 0
     unread: int = 0
+    trained: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class Scorer:
             all(row.id is None or (type(row.id) is int and abs(row.id) < 2**63) for row in rows),
             sum(words_beyond(document, self.max_words) > 0 for document in texts),
             unread,
+            fitted.count_training_texts(texts),
         )
 
     def _lines(

@@ -19,7 +19,9 @@ import pytest
 import torch
 
 from pyro_rationale.cli import predict as command
-from pyro_rationale.data import DataOptions, parallel
+from pyro_rationale.data import DataOptions, load_corpus, parallel
+from pyro_rationale.data.cache.dataset import word_keys
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction import scorer
 from pyro_rationale.prediction.options import BatchOptions
 from pyro_rationale.run_files import WEIGHTS, write_calibration
@@ -110,6 +112,26 @@ def test_texts_that_were_not_read_to_their_end_are_said(call: Run, ratings: Path
     _, printed, said = call("--run", ratings, path, "--max-words", 3)
     assert [json.loads(line)["cut"] for line in printed.splitlines()] == [0, 5]
     assert "1 longer than the words that were read" in said
+
+
+@pytest.mark.parametrize("out", [None, "out.csv"])
+def test_training_texts_are_said_once_on_standard_error(
+    call: Run, classes: Path, tmp_path: Path, out: str | None
+) -> None:
+    run = shutil.copytree(classes, tmp_path / "run")
+    fitted = FittedModel.load(run, "cpu")
+    train = load_corpus(fitted.config.data).train
+    fitted.text_keys = torch.from_numpy(word_keys(train))
+    fitted.save(run)
+    words = ["--run", run, fitted.config.data.data, "--samples", 3, *(["--out", tmp_path / out] if out else [])]
+    status, printed, said = call(*words)
+    assert status == 0
+    line = f"{len(train)} of 40 texts were training texts of the run; their predictions are nearer the truth than"
+    assert " ".join(said.split()).count(line) == 1
+    assert "training texts" not in printed
+    (tmp_path / "new.txt").write_text("this one is new\n")
+    assert "training texts" not in call("--run", run, tmp_path / "new.txt", "--samples", 3)[2]
+    assert "training texts" not in call(*words, "--quiet", *(["--force"] if out else []))[2]
 
 
 def test_rows_of_a_saved_data_set(call: Run, ratings: Path, tmp_path: Path) -> None:
