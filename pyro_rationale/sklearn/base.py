@@ -26,6 +26,7 @@ from pyro_rationale.data.loading import FROM_MEMORY
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.evaluate import evaluate
 from pyro_rationale.evaluation.model_card import write_card
 from pyro_rationale.evaluation.verdict import constant_evaluation, weighs_classes, worse_than_constant
@@ -205,12 +206,16 @@ class RationaleEstimator(BaseEstimator):
         """Write the fitted model as a run folder, for `python -m pyro_rationale.explain --run FOLDER`.
 
         Raises:
-            ValueError: the folder holds files already.
+            ValueError: the folder holds files already, or is a file.
         """
         check_is_fitted(self, "fitted_")
         folder = Path(folder)
-        with naming_parameters():
+        try:
             check_free(folder)
+        except RunError:  # its remedies are those of a command
+            what = "already holds files" if folder.is_dir() else "is a file"
+            raise ValueError(f"{folder}: {what}; save to another folder, or remove this one first") from None
+        with naming_parameters():
             start_run(folder, self.fitted_)
             self.fitted_.save(folder)
             write_card(folder)

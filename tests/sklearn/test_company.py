@@ -51,8 +51,11 @@ def test_a_saved_model_is_a_run(fitted: dict[str, Any], tmp_path: Path) -> None:
     assert loaded.config == fitted["one"].fitted_.config
     for name, weight in loaded._tensors().items():
         assert torch.equal(weight, fitted["one"].fitted_._tensors()[name])
-    with pytest.raises(ValueError, match="already holds files"):
+    with pytest.raises(ValueError, match=r"run: already holds files; save to another folder, or remove .* first$"):
         fitted["one"].save(tmp_path / "run")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"file: is a file; save to another folder, or remove this one first$"):
+        fitted["one"].save(tmp_path / "file")
 
 
 def test_pipeline_search_and_cross_validation() -> None:
