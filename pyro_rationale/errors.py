@@ -55,6 +55,14 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     return some if len(names) <= most else f"{some} and {len(names) - most} more"
 
 
+def in_words(value: object) -> str:
+    """The value of an option as it may stand in a sentence: `a, b and c` for a list, `nothing` for none."""
+    if isinstance(value, (list, tuple)):
+        items = [str(item) for item in value]
+        return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items) or "nothing"
+    return "nothing" if value in (None, "") else str(value)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The question `did you mean X?` about the name that is nearest to one that is unknown; empty if none is near."""
     near = get_close_matches(name, list(known), n=1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.row_digests import row_digests
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, in_words
 from pyro_rationale.run_files import CONFIG, check_rows, read_config
 from pyro_rationale.training.run_folder import MACHINE_OPTIONS, differing_options
 
@@ -34,8 +34,8 @@ def check_same_options(stored: Config | dict[str, Any], config: Config, folder: 
     for name, known, value in differing_options(made, config):
         if name not in MACHINE_OPTIONS:
             raise ConfigError(
-                f"{folder}: was made with {name} = {known}, and {value} is requested; name another folder, or "
-                "delete this one"
+                f"{folder}: was made with {name} = {in_words(known)}, and {in_words(value)} is requested; name another "
+                "folder, or delete this one"
             )
 
 
@@ -54,8 +54,8 @@ def check_same_settings(stored: Mapping[str, Any], settings: DataclassInstance, 
         known, value = stored.get(item.name, item.default), getattr(settings, item.name)
         if known != value:
             raise ConfigError(
-                f"{folder}: was made with {item.name} = {known}, and {value} is requested; name another folder, or "
-                "delete this one"
+                f"{folder}: was made with {item.name} = {in_words(known)}, and {in_words(value)} is requested; name "
+                "another folder, or delete this one"
             )
 
 

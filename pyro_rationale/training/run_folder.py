@@ -14,7 +14,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.row_digests import DOCUMENT_WEIGHTS, row_digests
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.errors import ConfigError, RunError, in_words
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.nn.pretrained_folders import FILES as BASE_FILES
 from pyro_rationale.run_files import (
@@ -199,7 +199,8 @@ def check_same_config(config: Config, folder: Path, trained: bool = False) -> No
             raise ConfigError(f"--steps: {value} add none to the run in {folder}: {why}; fit again with --force")
         if name not in free and not more:
             flag = name.replace("_", "-")
-            raise ConfigError(f"--{flag}: the run in {folder} has {known}, got {value}; leave it out to resume")
+            was, got = in_words(known), in_words(value)
+            raise ConfigError(f"--{flag}: the run in {folder} has {was}, got {got}; leave it out to resume")
 
 
 def is_finished(config: Config, folder: Path) -> bool:

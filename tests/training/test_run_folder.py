@@ -78,6 +78,18 @@ def test_a_finished_run_has_its_learning_rate(tmp_path: Path) -> None:
         check_same_config(small(learning_rate=0.1), tmp_path / "run")
 
 
+def test_options_of_several_values_are_said_in_words(tmp_path: Path) -> None:
+    shutil.copytree(whole(), tmp_path / "run")
+    path = without_manifest(tmp_path / "run") / "config.json"
+    facts = json.loads(path.read_text())
+    facts["config"]["data"]["target_column"] = ["seat_width", "viewing_tv"]
+    path.write_text(json.dumps(facts))
+    for names, said in ((("seat_width",), "seat_width"), ((), "nothing"), (("a", "b", "c"), "a, b and c")):
+        with pytest.raises(ConfigError) as caught:
+            check_same_config(small(target_column=names), tmp_path / "run")
+        assert f" has seat_width and viewing_tv, got {said}; leave it out to resume" in str(caught.value)
+
+
 def test_no_other_configuration_is_written_over_weights_that_are_done(tmp_path: Path) -> None:
     """All steps are done, and only the table was never written: the weights are still those of their learning rate."""
     folder = tmp_path / "run"
