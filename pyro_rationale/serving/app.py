@@ -214,6 +214,11 @@ def bare_app(run: str, queue: RequestQueue, page: str, files_of_page: Collection
     async def invalid(request: Request, problem: RequestValidationError) -> JSONResponse:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "body")
+        if first["type"] == "json_invalid":
+            line = f"the body is not JSON: {first['ctx']['error']} at character {first['loc'][-1] + 1}"
+            return JSONResponse({"detail": line[:200]}, 422)
+        if first["type"] == "missing" and not where:
+            return JSONResponse({"detail": "the body is empty; send JSON"}, 422)
         if first["type"] == "string_too_long":
             return JSONResponse({"detail": f"{where}: longer than {most:,} characters; send a shorter text"}, 413)
         return JSONResponse({"detail": f"{where + ': ' if where else ''}{first['msg']}"[:200]}, 422)
