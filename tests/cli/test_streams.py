@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyro_rationale.cli.streams import Stream, safe_streams
+from pyro_rationale.reporting.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 # Prints a name of a stranger in every way there is, as often as asked, and then does some work.
@@ -93,6 +94,17 @@ def test_a_terminal_gets_our_colours_and_obeys_nobody_else(program: Path, tmp_pa
     assert "\\u001b[?25l" not in text
     assert text.count("evil") >= 5
     assert not re.search("\x1b\\[31mred|\u202e", text)
+
+
+def test_the_page_of_commands_says_how_control_characters_are_shown() -> None:
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    line = next(line for line in page.splitlines() if "bidi overrides" in line)
+    shown, printed = io.StringIO(), io.StringIO()
+    Terminal(file=shown).say("\x1b\u202e")
+    Stream(printed, "standard output").write("\x1b\u202e")
+    assert (shown.getvalue(), printed.getvalue()) == ("\ufffd\ufffd\n", r"\u001b\u202e")
+    assert "U+FFFD" in line
+    assert r"`\u001b`" in line
 
 
 def test_work_goes_on_when_nobody_reads(program: Path, tmp_path: Path) -> None:
