@@ -20,10 +20,11 @@ from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.nn.encoders import ENCODERS
 from pyro_rationale.registry import Registry
-from pyro_rationale.tasks import TASKS
+from pyro_rationale.tasks import TASKS, task_of
 from pyro_rationale.training.callbacks import CALLBACKS
 from pyro_rationale.training.schedules import SCHEDULES
 from tests.support.shown_commands import flags_of
+from tests.support.tiny import SPECS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md"))}
@@ -59,6 +60,13 @@ def test_pages_outside_research_are_short() -> None:
     words = {name: len(re.findall(r"\w[^\s|]*", text)) for name, text in prose.items() if "research/" not in name}
     assert sum(words.values()) < 15_000, sorted(words.items(), key=lambda pair: -pair[1])
     assert all(count <= 400 for name, count in words.items() if name.startswith("how-to/")), words
+
+
+def test_the_page_on_arviz_names_the_tasks_that_have_a_log_likelihood_under_any_kappa() -> None:
+    row = next(line for line in PAGES["how-to/arviz.md"].splitlines() if line.startswith("| `log_likelihood`"))
+    having = {name for name, spec in SPECS.items() if task_of(spec).make_likelihood().has_powers}
+    assert {name for name in SPECS if name in row} == having
+    assert "`--kappa 1`" in row
 
 
 @pytest.mark.parametrize(
