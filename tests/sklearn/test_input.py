@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ pytest.importorskip("sklearn")
 from sklearn.exceptions import NotFittedError
 
 from pyro_rationale.data import DataOptions
+from pyro_rationale.data.corpora._table import FEWEST_ROWS
 from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
 from tests.support.tiny_estimators import LABELS, ONE, RATINGS, TEXTS, tiny
 
@@ -151,3 +153,11 @@ def test_every_class_is_trained_on() -> None:
     corpus = model._split(documents, spec, numbers, model._config())
     assert {d.targets for d in corpus.train} == {(0.0,), (1.0,), (2.0,)}
     assert 22 <= len(corpus.dev) <= 25
+
+
+def test_two_texts_are_fitted_and_the_page_on_tables_says_so() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "own-csv.md").read_text(encoding="utf-8")
+    assert "A table needs ten texts, scikit-learn's estimators two" in " ".join(page.split())
+    assert FEWEST_ROWS == 10
+    with pytest.warns(UserWarning, match="of 2 texts is none: they are judged by what they were fitted to"):
+        tiny(steps=2, anneal=1).fit(["good food", "bad food"], [1.0, 0.0])
