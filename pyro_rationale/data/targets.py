@@ -298,8 +298,8 @@ def warn_of_far_values(
                 )
                 row = documents[int(np.flatnonzero(targets[:, i] == far)[0])].id
                 log.warning(
-                    "%s, %s: %r is %g%s, all other values lie between %g and %g; if it is a slip, mend it, if it stands "
-                    "for no answer, leave the cell empty, or give the scale with --target-range",
+                    "%s, %s: %r is %g%s, all other values lie between %g and %g; if it is a slip, mend it, if it "
+                    "stands for no answer, leave the cell empty, or give the scale with --target-range",
                     file, row, name, far, f" (as in {counts[end]} rows)" if counts[end] > 1 else "", rest[0], rest[-1],
                 )  # fmt: skip
 
