@@ -133,6 +133,7 @@ def explain(
         if not is_plain(console):
             inclusion, signed = inclusion_label(float(fitted.config.tau)), options.contributions != "none"
             console.print(legend(gold=False, inclusion=inclusion, signed=signed), style="dim")
+        tell_doubt(fitted, folder)
         return
     if as_json:
         lines = (to_json(as_dict(prediction, task, options)) for prediction in predictions)
@@ -142,6 +143,15 @@ def explain(
         while some := list(islice(lines, batch_size)):
             print("\n".join(some), flush=True)
             advance(len(some))
+    tell_doubt(fitted, folder)
+
+
+def tell_doubt(fitted: FittedModel, folder: Path) -> None:
+    """Warn where the masks of a run's targets hardly differ on its test texts."""
+    from pyro_rationale.evaluation.verdict import stored_doubt
+
+    if fitted.aspects > 1 and (doubt := stored_doubt(folder)):
+        log.warning("on test texts, %s", doubt)
 
 
 def beside_empty(

@@ -320,10 +320,7 @@ def show_metrics(console: Terminal, metrics: RunMetrics, config: Config, verbose
                 "them before you rely on any"
             )
     if shared := shared_words(metrics.test):
-        console.say(
-            f"{shared} of the words that are kept for one target are kept for another too: they speak of the text as a "
-            "whole rather than of one target; try --overlap 2, more texts or --preset balanced"
-        )
+        console.say(f"{shared}; try --overlap 2, more texts or --preset balanced")
     if metrics.noise_floor and "mse" in metrics.test:
         ratio = metrics.test["mse"] / metrics.noise_floor
         console.say(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")

@@ -54,6 +54,7 @@ def serve(
     opened = open_socket(host, port)
     import torch
 
+    from pyro_rationale.evaluation.verdict import stored_doubt
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.memory import keep_freed_memory
     from pyro_rationale.serving.app import check_installed, make_app
@@ -67,7 +68,7 @@ def serve(
         fitted = FittedModel.load(folder, device)
         limits = replace(limits, allow_host=(*limits.allow_host, host))
         if index_folder is None:
-            application = make_app(fitted, options, limits)
+            application = make_app(fitted, options, limits, stored_doubt(folder) if fitted.aspects > 1 else "")
         else:
             application = make_search_app(fitted, index_folder, top, limits)
     except BaseException:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pyro_rationale.options import check_fields, option
 
 MASK_RULES = ("threshold", "top-k", "prior")
+MOSTLY = 0.5  # of the words kept for one target: if more of them are kept for another too, that is said aloud
 SAMPLES = 50  # masks drawn per document where averages and predictive distributions are measured
 RATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 

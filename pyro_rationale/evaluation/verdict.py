@@ -10,16 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.evaluate import Evaluation, compute
 from pyro_rationale.evaluation.metrics import MetricInputs, every_metric
+from pyro_rationale.evaluation.options import MOSTLY
 from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.evaluation.statistic import Metrics, Numbers, Statistic, combined
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.run_files import METRICS
+from pyro_rationale.storage import read_json
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.history import EpochRecord
 
@@ -218,9 +223,26 @@ def little_explained(test: Metrics, baselines: Mapping[str, Metrics]) -> str:
 
 
 def shared_words(test: Metrics) -> str:
-    """Share of the words kept for one target that are kept for another too, where that is most of them; else empty."""
+    """A doubt where most of the words kept for one target are kept for another too; else empty."""
     shared = test.get("shared", 0.0)
-    return f"{100 * shared:.0f} %" if shared > 0.5 else ""
+    if not shared > MOSTLY:
+        return ""
+    return (
+        f"{100 * shared:.0f} % of the words that are kept for one target are kept for another too: they speak of the "
+        "text as a whole rather than of one target"
+    )
+
+
+def stored_doubt(folder: Path) -> str:
+    """What :func:`shared_words` says of the test texts of a run; empty if they were not measured, or cannot be read.
+
+    Args:
+        folder: of the run.
+    """
+    try:
+        return shared_words(read_json(folder / METRICS)["test"])
+    except (RunError, KeyError, TypeError, AttributeError):
+        return ""
 
 
 def better_baseline(

@@ -38,13 +38,16 @@ def check_installed() -> None:
         optional(name, "serving needs", EXTRA)
 
 
-def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions | None = None) -> Application:
+def make_app(
+    fitted: FittedModel, options: ExplainOptions, limits: ServeOptions | None = None, doubt: str = ""
+) -> Application:
     """The application of one run, with its limits around it.
 
     Args:
         fitted: a run that does not rank texts.
         options: how much is drawn and said about each text.
         limits: of requests.
+        doubt: about all rationales of the run, which the page says above them; empty for none.
 
     Raises:
         ConfigError: FastAPI is not installed, or the run ranks texts.
@@ -128,7 +131,7 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
         targets: list[TargetPrediction]
 
     told = {"little": little_line(["{names}"]), "least": LITTLE}  # the page's script puts the names in
-    page = page_of("index.html.j2", facts=harmless_facts(facts), most=most, level=options.level, **told)
+    page = page_of("index.html.j2", facts=harmless_facts(facts), most=most, level=options.level, doubt=doubt, **told)
     app = bare_app(str(facts["run"]), queue, page, ("style.css", "shared.js", "script.js"), most)
 
     @app.get("/api/model")

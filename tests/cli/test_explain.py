@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from pyro_rationale.data import DataOptions
 from pyro_rationale.data.selection import is_foreign, override
 from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.storage import write_bytes
 from tests.support.commands import called, ended
+from tests.support.small_fit import whole
 from tests.support.untrained_run import untrained, untrained_classes
 
 Run = Callable[..., tuple[int, str, str]]
@@ -327,3 +330,31 @@ def test_pipes_are_no_files_of_texts_and_damaged_archives_are_told(tmp_path: Pat
             list(gather((), str(tmp_path / name), 9))
     with pytest.raises(DataError, match=r"--lexicon .*is a pipe or a device"):
         read_lexicon(str(tmp_path / "texts.txt"))
+
+
+def test_masks_of_targets_that_hardly_differ_are_doubted(
+    call: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole(aspect="all", guide="chain"), run)
+    doubt = (
+        "on test texts, 71 % of the words that are kept for one target are kept for another too: they speak of the "
+        "text as a whole rather than of one target"
+    )
+    for content, told in (
+        ('{"test": {"shared": 0.71}}', True),
+        ('{"test": {"shared": 0.5}}', False),
+        ('{"test": {}}', False),
+        ("{", False),
+        (None, False),
+    ):
+        if content is not None:
+            write_bytes(run / "metrics.json", content.encode(), listed=True)
+        else:
+            (run / "metrics.json").unlink()
+        for form in ([], ["--json"]):
+            caplog.clear()
+            status, out, _ = call(explain, "--run", run, *form, TEXT)
+            assert status == 0
+            assert doubt not in out
+            assert (doubt in caplog.messages) == told

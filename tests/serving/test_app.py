@@ -109,6 +109,15 @@ def test_the_page_promises_no_share_of_words_to_short_texts() -> None:
     assert f"from some of the words of a text, and marks them: {share}." in said
 
 
+def test_the_page_says_what_is_to_be_doubted_of_the_whole_run() -> None:
+    said = []
+    for doubt in ("", "71 % of <the words> are shared"):
+        with served(fake(), doubt=doubt) as address:
+            said.append(" ".join(send(address, "/").body.decode().split()))
+    assert "On test texts" not in said[0]
+    assert "On test texts, 71 % of &lt;the words&gt; are shared." in said[1]
+
+
 def test_too_many_requests_are_told_when_to_come_again() -> None:
     with served(fake(), ServeOptions(max_per_minute=1)) as address:
         replies = [ask(address, "good") for _ in range(2)]

@@ -55,9 +55,11 @@ def ask(address: str, text: str, struck: tuple[int, ...] = ()) -> Reply:
 
 
 @contextmanager
-def served(fitted: FittedModel, limits: ServeOptions | None = None, options: ExplainOptions = FEW) -> Iterator[str]:
+def served(
+    fitted: FittedModel, limits: ServeOptions | None = None, options: ExplainOptions = FEW, doubt: str = ""
+) -> Iterator[str]:
     """The address of a server of a model, to the end of the block."""
-    with serving(make_app(fitted, options, limits)) as address:
+    with serving(make_app(fitted, options, limits, doubt)) as address:
         yield address
 
 

@@ -11,7 +11,7 @@ from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.metrics import metric_named
-from pyro_rationale.evaluation.options import BASELINE_TITLES, SAMPLES
+from pyro_rationale.evaluation.options import BASELINE_TITLES, MOSTLY, SAMPLES
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.reporting.advice import Followed, followed
 from pyro_rationale.reporting.console import label_of, shown_metrics
@@ -185,7 +185,9 @@ def lead_of(
         around = f" of {rated:,} (± {margin(share, rated)})" if rated else ""
         said.append(f"truth in {percent(level)} intervals {_brief('covered', share)}{around}")
     if "selected" in metrics:
-        said.append(f"{metric_text('selected', metrics)} of the words kept")
+        shared = metrics.get("shared", 0.0)
+        also = f", {percent(shared)} of them for several targets" if shared > MOSTLY else ""
+        said.append(f"{metric_text('selected', metrics)} of the words kept{also}")
     if averaged and rated and samples != SAMPLES:
         said.append(f"averaged over {samples} masks per document (fit and evaluate: {SAMPLES})")
     return "; ".join(said)
