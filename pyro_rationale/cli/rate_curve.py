@@ -127,6 +127,13 @@ def curve(
                     f"--way {way}: the recurrent guide of {name} has no closed form under another prior; "
                     "use --way threshold or top-k"
                 )
+    for rationalizer in rationalizers[: len(folders)]:
+        config = rationalizer.fitted.config
+        if not config.train.any_rate:
+            Terminal(stderr=True).say(
+                f"note: {rationalizer.name} was fitted for {100 * config.model.rate:.3g} % of the words: at other "
+                "shares its curve is of masks that its encoder was not trained on; --any-rate 0.5 fits one that was"
+            )
     first = rationalizers[0].fitted
     chosen = select_documents(first.config.data, flags, given(), split, first.spec, first.rows)
     documents, data, split = chosen.documents, chosen.options, chosen.split

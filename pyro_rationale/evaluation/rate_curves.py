@@ -15,8 +15,9 @@ Levels (thresholds and deltas) are found on texts alone: no label is looked at.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeGuard
 
 import numpy as np
@@ -26,12 +27,15 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.distributions.bisection import bisect
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.evaluate import evaluate
+from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
+from pyro_rationale.evaluation.metrics import every_metric
 from pyro_rationale.evaluation.options import MASK_RULES, RATES
+from pyro_rationale.evaluation.significance import standard_error
 from pyro_rationale.evaluation.statistic import Metrics
 from pyro_rationale.prediction.decoding import MAX_SHIFT, Mask, batches_of, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer, Scores
 
+MARGIN = 1.96  # standard errors: half of a 95 % interval
 BISECTION_STEPS = 27  # to a millionth of a nat
 
 
@@ -217,15 +221,21 @@ class Curve:
         name: of the rationalizer.
         way: the mask rule; `own` for the rationalizer's own masks, which is a single point.
         points: metrics by rising rate, with `rate` (as requested) and `level` (threshold, delta, or minus the rate).
+        margins: of each point, half the width of the 95 % interval of each tested metric over documents.
     """
 
     name: str
     way: str
     points: list[Metrics]
+    margins: list[dict[str, float]] = field(default_factory=list)
 
     def column(self, key: str) -> list[float]:
         """One metric along the curve; NaN where a point lacks it."""
         return [float(point[key]) if point.get(key) is not None else float("nan") for point in self.points]
+
+    def margin(self, key: str) -> list[float]:
+        """Half the width of the interval of one metric along the curve; NaN where it is not known."""
+        return [margins.get(key, math.nan) for margins in self.margins or [{}] * len(self.points)]
 
 
 def trace(
@@ -255,15 +265,23 @@ def trace(
             raise ConfigError(f"--rates: expected shares of words above 0 and at most 1, got {rate:g}")
     here = mask_rule(rationalizer, documents, way, coupling)
     finder = here if levels_from is None else mask_rule(rationalizer, levels_from, way, coupling)
-    points = []
+    points, margins = [], []
     for rate in sorted(rates):
         level = finder.level(rate)
-        points.append({"rate": rate, "level": level} | measure(rationalizer, documents, here.at(level)))
-    return Curve(rationalizer.name, way, points)
+        evaluation = evaluate(rationalizer, documents, here.at(level), scores=False)
+        points.append({"rate": rate, "level": level} | evaluation.metrics)
+        margins.append(_margins(evaluation))
+    return Curve(rationalizer.name, way, points, margins)
 
 
 def own_point(rationalizer: Rationalizer, documents: Sequence[Document], requested: float | None = None) -> Curve:
     """The rationalizer's own masks, as a curve of one point; `requested` is the rate that it was fitted for."""
     masks = rationalizer.masks([unlabelled(document) for document in documents])
-    point = {"rate": requested, "level": None} | measure(rationalizer, documents, masks)
-    return Curve(rationalizer.name, "own", [point])
+    evaluation = evaluate(rationalizer, documents, masks, scores=False)
+    return Curve(rationalizer.name, "own", [{"rate": requested, "level": None} | evaluation.metrics],
+                 [_margins(evaluation)])  # fmt: skip
+
+
+def _margins(evaluation: Evaluation) -> dict[str, float]:
+    tested = [metric.name for metric in every_metric() if metric.tested and metric.name in evaluation.statistics]
+    return {name: MARGIN * standard_error(evaluation.statistics[name]) for name in tested}

@@ -252,9 +252,23 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     lines = rows.read_text().splitlines()
     assert lines[0].startswith("name,way,rate,level,selected,mse")
     assert len(lines) == 1 + 8
+    assert all(len(found["margins"]) == len(found["points"]) for found in result["curves"])
     shown = run(capsys, "--run", chain, "--rates", "0.2", "--way", "prior", "--device", "cpu")
     assert "other prices of words (prior)" in shown
     assert shown.splitlines()[3].split()[:3] == ["asked", "kept", "error"]
+
+
+def test_a_run_for_one_rate_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    chain, some = (whole(guide="chain", steps=30, learning_rate=0.02, rate=0.3, any_rate=weight) for weight in (0, 0.5))
+    told = []
+    for first, second in ((chain, some), (some, chain)):
+        words = ["--run", first, "--per-rate", second, "--rates", "0.2", "--way", "top-k", "--device", "cpu"]
+        curve.main([str(word) for word in words], standalone_mode=False)
+        told.append(capsys.readouterr().err)
+    said = "was fitted for 30 % of the words: at other shares its curve is of masks that its encoder was not trained on"
+    assert said in " ".join(told[0].split())
+    assert told[0].count("note: ") == 1
+    assert not told[1]
 
 
 def points(*levels: float | None) -> list[dict[str, float | None]]:

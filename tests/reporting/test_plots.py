@@ -239,6 +239,17 @@ def test_shares_of_words_are_per_cent_on_a_log_scale() -> None:
     assert [ticks.get_major_formatter()(value) for value in (0.02, 0.1, 1.0)] == ["2 %", "10 %", "100 %"]
 
 
+def test_points_of_a_curve_have_the_bars_of_their_noise() -> None:
+    points = [{"selected": share, "mse": 0.1} for share in (0.02, 0.1, 0.5)]
+    margins = [{"mse": 0.02}, {"mse": 0.01}, {}]
+    (axes,) = curve_figure([RateCurve("run", "threshold", points, margins)]).axes
+    bars: Any = axes.collections[0]
+    assert [segment.tolist() for segment in bars.get_segments()] == [
+        [[0.02, pytest.approx(0.08)], [0.02, pytest.approx(0.12)]],
+        [[0.1, pytest.approx(0.09)], [0.1, pytest.approx(0.11)]],
+    ]
+
+
 def test_predictions_and_reliability_name_their_reference(axes: Any) -> None:
     plot_predictions(axes, np.arange(4000) % 5, np.arange(4000) % 4, (0.0, 5.0))
     assert names(axes) == ["y = x", "document"]

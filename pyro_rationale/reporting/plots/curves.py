@@ -22,6 +22,8 @@ LINES = {"threshold": "--", "top-k": ":", "prior": "-"}
 def plot_curves(axes: Axes, curves: Sequence[Curve], key: str) -> Axes:
     """A line per curve against the share of words that it truly keeps; single points (`own` masks) are filled.
 
+    Bars are 95 % intervals over documents, of the points that have one.
+
     Colour and marker tell models apart, the line style the way of marking. Points without the metric are left out.
 
     Args:
@@ -32,13 +34,14 @@ def plot_curves(axes: Axes, curves: Sequence[Curve], key: str) -> Axes:
     names = list(dict.fromkeys(curve.name for curve in curves))
     for curve in curves:
         style = series_style(names.index(curve.name))
-        pairs = [(x, y) for x, y in zip(curve.column("selected"), curve.column(key), strict=True) if x == x and y == y]
+        columns = curve.column("selected"), curve.column(key), curve.margin(key)
+        pairs = [(x, y, margin) for x, y, margin in zip(*columns, strict=True) if x == x and y == y]
         if not pairs:
             continue
         single = curve.way not in LINES
         axes.plot(
-            [x for x, _ in pairs],
-            [y for _, y in pairs],
+            [x for x, _, _ in pairs],
+            [y for _, y, _ in pairs],
             linestyle="" if single else LINES[curve.way],
             markersize=9 if single else 3.5,
             markeredgecolor="black" if single else style["color"],
@@ -46,6 +49,9 @@ def plot_curves(axes: Axes, curves: Sequence[Curve], key: str) -> Axes:
             zorder=3 if single else 2,
             **style,
         )
+        known = [pair for pair in pairs if pair[2] == pair[2]]
+        axes.errorbar([x for x, _, _ in known], [y for _, y, _ in known], [margin for _, _, margin in known],
+                      fmt="none", ecolor=style["color"], elinewidth=0.8, alpha=0.5, zorder=1)  # fmt: skip
     axes.set_xlabel("share of words kept")
     axes.set_ylabel(label_of(key).strip())
     axes.grid(alpha=0.25)
@@ -66,5 +72,6 @@ def curve_figure(curves: Sequence[Curve]) -> Figure:
         axes.tick_params(axis="x", labelsize="small")
     handles, labels = parts[0].get_legend_handles_labels()
     columns = legend_columns(1.0 + 3.6 * len(keys), labels, 3)
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8)
+    bars = "bars: 95 % intervals over documents" if any(curve.margins for curve in curves) else None
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8, title=bars, title_fontsize=8)
     return figure
