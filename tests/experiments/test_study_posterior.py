@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ from click.testing import CliRunner
 from pyro_rationale.cli.studies.posterior import study as posterior
 from pyro_rationale.cli.studies.sbc import report
 from pyro_rationale.cli.studies.sbc import study as sbc
+from pyro_rationale.experiments.studies.posterior import proposal
+from pyro_rationale.experiments.studies.sbc import learn_own_draws
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.gibbs import MaskChains, gibbs_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.mcmc_diagnostics import mixing
+from pyro_rationale.inference.posterior.sbc import simulate
 from tests.support.small_fit import fit_small, refusal, table, whole
 from tests.support.tiny import texts, tiny_model
 
@@ -86,6 +91,31 @@ def test_calibration_of_a_guide_that_reads_ratings_and_of_a_wrong_kappa(tmp_path
     assert json.loads(file.read_text())["kappa_errors_seen"] == []
 
 
+def test_a_guide_learns_the_posterior_from_draws_of_the_model(tmp_path: Path) -> None:
+    """Its log probability of masks that it has not learnt from rises; the model stays as it is."""
+    fitted = FittedModel.load(run_of(condition_on_target=True, steps=2), "cpu")
+    before = {name: weight.clone() for name, weight in fitted.model.state_dict().items()}
+    documents = fitted.documents(["one two three four five six"] * 200)
+    documents = [replace(document, targets=(0.5,)) for document in documents]
+    (batch,) = fitted.device_batches(documents, 200)
+    with fitted.seeded(7), fitted.model.constrained():
+        z, simulated = simulate(fitted.model, batch, 20.0)
+
+    def fit_of_guide() -> float:
+        with torch.no_grad():
+            return float(proposal(fitted, simulated).log_prob(z).mean())
+
+    first = fit_of_guide()
+    with fitted.seeded(0):
+        learn_own_draws(fitted, documents, 60, 20.0, 100)
+    assert fit_of_guide() > first + 0.05
+    assert all(torch.equal(before[name], weight) for name, weight in fitted.model.state_dict().items())
+    words = ["--run", str(run_of(condition_on_target=True)), "--method", "guide", "--sleep", "3"]
+    small = ["--number", "20", "--words", "4", "--draws", "10", "--chains", "5"]
+    answer = CliRunner().invoke(sbc, [*words, *small, *FEW], catch_exceptions=False)
+    assert answer.exit_code == 0
+
+
 def test_bad_wishes_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run = run_of()
     assert "--draws: expected a multiple of --chains 10" in refusal(capfd, sbc, "--run", run, "--draws", 33)
@@ -94,6 +124,8 @@ def test_bad_wishes_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert "--method guide: the guide of this run has not seen y" in said
     said = refusal(capfd, sbc, "--run", run, "--method", "prior", "--wrong-kappa", 1.5)
     assert "--wrong-kappa: --method prior does not look at kappa" in said
+    said = refusal(capfd, sbc, "--run", run, "--method", "mcmc", "--sleep", 5)
+    assert "--sleep: trains the guide, which is not on trial; add --method guide" in said
     nowhere = tmp_path / "no" / "figure.png"
     assert "no such folder" in refusal(capfd, sbc, "--run", run, "--figure", nowhere)
     assert "no such run folder" in refusal(capfd, posterior, "--run", tmp_path / "none")

@@ -22,7 +22,7 @@ ADVICE = {
     "importance": "not uniform where the guide is too far from the posterior, for then a few of its draws carry all "
     "the weight; fit with --condition-on-target and fewer --nats, or take --method mcmc, which needs no good guide",
     "guide": "its draws are not those of the posterior; --method importance weighs them, --method mcmc needs no good "
-    "guide",
+    "guide, --sleep 3000 trains it on draws of the model",
 }
 
 
@@ -48,20 +48,30 @@ ADVICE = {
               help="weight of the log likelihood; default: the run's. Classes and levels: 1")
 @click.option("--wrong-kappa", default=1.0, show_default=True, type=click.FloatRange(min=0, min_open=True),
               help="draw with kappa times this factor, to see it caught")
+@click.option("--sleep", default=0, show_default=True, type=click.IntRange(min=0),
+              help="guide: steps in which it first learns from masks and targets that the model draws for training "
+              "texts; the run stays as it is")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of data and draws")
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
 @click.option("--figure", type=click.Path(path_type=Path), help="draw the ranks' distribution functions to this file")
 def study(
     flags: DataOptions, folder: Path, split: str, methods: tuple[str, ...], number: int, words: int,
-    kappa: float | None, batch_size: int, seed: int, device: str, threads: int, figure: Path | None,
+    kappa: float | None, sleep: int, batch_size: int, seed: int, device: str, threads: int, figure: Path | None,
     json_path: Path | None, **budget: Any,
 ) -> None:
     """Are draws of the posterior what they should be? Verdicts by ranks of true masks among them."""
     import torch
 
     from pyro_rationale.experiments.studies.common import shorten
-    from pyro_rationale.experiments.studies.sbc import Budget, assess, check_methods, ranks_by, visible_error
+    from pyro_rationale.experiments.studies.sbc import (
+        Budget,
+        assess,
+        check_methods,
+        learn_own_draws,
+        ranks_by,
+        visible_error,
+    )
     from pyro_rationale.inference.posterior.sbc import check_kappa
 
     check_output("--json", json_path)
@@ -78,10 +88,15 @@ def study(
     if kappa is None:
         kappa = float(fitted.model.kappa) if fitted.model.likelihood.has_powers else 1.0
     check_kappa(fitted.model, kappa)
-    check_methods(fitted, methods, spent)
+    check_methods(fitted, methods, spent, sleep)
     texts, _ = shorten(list(islice(cycle(documents), number)), words)
     texts = [replace(text, id=f"{text.id}, simulation {i}") for i, text in enumerate(texts)]
+    if sleep:
+        training, _ = shorten(run_documents(folder, flags, "train", device)[1], words)
+        with fitted.seeded(seed):
+            learn_own_draws(fitted, training, sleep, kappa)
     result: dict[str, Any] = {"run": str(folder), "kappa": kappa, "documents": number, "words": words or None}
+    result["sleep"] = sleep
     result |= {**budget, "seed": seed, "results": [], "kappa_errors_seen": []}
     for method in methods:
         with fitted.seeded(seed):

@@ -22,9 +22,18 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
 from pyro_rationale.inference.posterior.importance import exact_draws, importance_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
-from pyro_rationale.inference.posterior.sbc import FACTORS, Ranks, Sampler, judge, kappa_power, sbc_ranks
+from pyro_rationale.inference.posterior.sbc import (
+    FACTORS,
+    Ranks,
+    Sampler,
+    judge,
+    kappa_power,
+    sbc_ranks,
+    simulate,
+)
 
 KAPPA_FREE = ("guide", "prior")  # methods that do not look at kappa
+SLEEP_BATCH, SLEEP_RATE = 256, 3e-3  # documents of a step, and Adam's learning rate at first
 
 
 @dataclass(frozen=True)
@@ -47,17 +56,20 @@ class Budget:
             raise ConfigError(f"--draws: expected a multiple of --chains {self.chains}, got {self.draws}")
 
 
-def check_methods(fitted: FittedModel, methods: Sequence[str], budget: Budget) -> None:
+def check_methods(fitted: FittedModel, methods: Sequence[str], budget: Budget, sleep: int = 0) -> None:
     """Refuse what a method cannot do.
 
     Raises:
-        ConfigError: draws of a guide that has not seen y, or a wrong kappa for a method that looks at none.
+        ConfigError: draws of a guide that has not seen y, training of one that is not on trial, or a wrong kappa for a
+            method that looks at none.
     """
     if "guide" in methods and fitted.guide.target is None:
         raise ConfigError(
             "--method guide: the guide of this run has not seen y, so its draws are none of p(z | x, y); fit with "
             "--condition-on-target, or choose importance, which weighs them"
         )
+    if sleep and "guide" not in methods:
+        raise ConfigError("--sleep: trains the guide, which is not on trial; add --method guide")
     if budget.wrong_kappa != 1.0 and (free := [method for method in methods if method in KAPPA_FREE]):
         raise ConfigError(f"--wrong-kappa: --method {free[0]} does not look at kappa; use exact, importance or mcmc")
 
@@ -90,6 +102,38 @@ def samplers(fitted: FittedModel, budget: Budget) -> dict[str, Sampler]:
         "guide": by_guide,
         "prior": lambda scorer: scorer.prior.precise_sample(torch.Size([budget.draws])),
     }
+
+
+def learn_own_draws(
+    fitted: FittedModel, texts: Sequence[Document], steps: int, kappa: float, batch_size: int = SLEEP_BATCH
+) -> None:
+    """Train the guide of a run in memory on masks and targets that the model draws: wake-sleep's sleep phase.
+
+    A guide that reads targets has met those of real texts, while simulated ones are what the encoder makes of masks of
+    the prior. Here it maximises log q(z | x, y) of simulated z and y, as the posterior does on average (Hinton, Dayan,
+    Frey and Neal 1995). The model stays as it is.
+
+    Args:
+        fitted: its guide reads targets.
+        texts: of the simulations.
+        steps: of Adam, whose learning rate falls to 0 along a cosine.
+        kappa: weight of the log likelihood.
+        batch_size: documents of a step.
+    """
+    optimizer = torch.optim.Adam(fitted.guide.parameters(), SLEEP_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    done = 0
+    with fitted.model.constrained():
+        while done < steps:
+            for batch in fitted.device_batches(texts, batch_size):
+                z, simulated = simulate(fitted.model, batch, kappa)
+                optimizer.zero_grad()
+                (-proposal(fitted, simulated).log_prob(z).mean()).backward()
+                optimizer.step()
+                schedule.step()
+                done += 1
+                if done == steps:
+                    break
 
 
 def ranks_by(
