@@ -354,4 +354,3 @@ def khat_lines(khat: Any, draws: int, done: Collection[str] = ()) -> list[str]:
         f"a guide nearer to the posterior: fit with {nearer_posterior(done)}; p(z | x, y) without a guide: study "
         "posterior",
     ]
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,7 @@ def select_documents(
     _check_meant(options, given, run, spec)
     corpus = load_corpus(options, spec, typed=given)
 
+    @cache
     def is_known(part: str) -> bool:
         return part in rows and row_digests(corpus, [part])[part] == rows[part]
 

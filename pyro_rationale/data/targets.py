@@ -20,7 +20,7 @@ from pyro_rationale.data.notation import Notation, are_dates, looks_numeric, not
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from pyro_rationale.tasks._cells import MOSTLY, Cell, cell_of, check_alike, is_number, label_of, number_of
-from pyro_rationale.tasks._levels import FEWEST, MOST, TOLERANCE, count_levels, is_level, levels_of
+from pyro_rationale.tasks._levels import TOLERANCE, few_levels, is_level, levels_of
 
 __all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "gaps_line", "is_gap", "read_cell", "reader_of",
            "warn_of_far_values", "warn_of_gaps"]  # fmt: skip
@@ -306,8 +306,8 @@ def warn_of_far_values(
 
 def _beside_levels(value: float, others: NDArray[np.float64]) -> bool:
     """Whether a rating is beyond a few evenly spaced ones by more than two steps, or below 0 where they are not."""
-    count = count_levels(others, others[0], others[-1], MOST)
-    if count is None or count < FEWEST or 2 * len(others) <= count:
+    count = few_levels(others, others[0], others[-1])
+    if count is None:
         return False
     gap = max(others[0] - value, value - others[-1])
     return bool(value < 0 <= others[0] or gap > (2 + TOLERANCE) * (others[-1] - others[0]) / (count - 1))

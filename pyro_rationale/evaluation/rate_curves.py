@@ -27,7 +27,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.distributions.bisection import bisect
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
+from pyro_rationale.evaluation.evaluate import evaluate
 from pyro_rationale.evaluation.metrics import every_metric
 from pyro_rationale.evaluation.options import MASK_RULES, RATES
 from pyro_rationale.evaluation.significance import standard_error
@@ -268,20 +268,23 @@ def trace(
     points, margins = [], []
     for rate in sorted(rates):
         level = finder.level(rate)
-        evaluation = evaluate(rationalizer, documents, here.at(level), scores=False)
-        points.append({"rate": rate, "level": level} | evaluation.metrics)
-        margins.append(_margins(evaluation))
+        metrics, margin = _point(rationalizer, documents, here.at(level))
+        points.append({"rate": rate, "level": level} | metrics)
+        margins.append(margin)
     return Curve(rationalizer.name, way, points, margins)
 
 
 def own_point(rationalizer: Rationalizer, documents: Sequence[Document], requested: float | None = None) -> Curve:
     """The rationalizer's own masks, as a curve of one point; `requested` is the rate that it was fitted for."""
     masks = rationalizer.masks([unlabelled(document) for document in documents])
+    metrics, margin = _point(rationalizer, documents, masks)
+    return Curve(rationalizer.name, "own", [{"rate": requested, "level": None} | metrics], [margin])
+
+
+def _point(
+    rationalizer: Rationalizer, documents: Sequence[Document], masks: Sequence[Mask]
+) -> tuple[Metrics, dict[str, float]]:
+    """The figures of masks, and half the width of the interval of each tested one."""
     evaluation = evaluate(rationalizer, documents, masks, scores=False)
-    return Curve(rationalizer.name, "own", [{"rate": requested, "level": None} | evaluation.metrics],
-                 [_margins(evaluation)])  # fmt: skip
-
-
-def _margins(evaluation: Evaluation) -> dict[str, float]:
     tested = [metric.name for metric in every_metric() if metric.tested and metric.name in evaluation.statistics]
-    return {name: MARGIN * standard_error(evaluation.statistics[name]) for name in tested}
+    return evaluation.metrics, {name: MARGIN * standard_error(evaluation.statistics[name]) for name in tested}

@@ -234,7 +234,7 @@ def shared_words(test: Metrics) -> str:
 
 
 def stored_doubt(folder: Path) -> str:
-    """What :func:`shared_words` says of the test texts of a run; empty if they were not measured, or cannot be read.
+    """The doubt of :func:`shared_words` about the test texts of a run; empty if it cannot be had.
 
     Args:
         folder: of the run.

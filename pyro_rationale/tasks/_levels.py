@@ -23,6 +23,12 @@ def count_levels(values: NDArray[np.float64], low: float, high: float, most: int
     return None
 
 
+def few_levels(values: NDArray[np.float64], low: float, high: float) -> int | None:
+    """Number of levels, 3 to 11 evenly spaced from `low` to `high`, if values stand on more than half; else `None`."""
+    count = count_levels(values, low, high, MOST)
+    return None if count is None or count < FEWEST or 2 * len(np.unique(values)) <= count else count
+
+
 def has_few_levels(columns: Sequence[Sequence[Cell]], scale: tuple[float, float] | None = None) -> bool:
     """Whether the numbers of each column stand on 3 to 11 evenly spaced levels, and on more than half of these."""
     for column in columns:
@@ -32,8 +38,7 @@ def has_few_levels(columns: Sequence[Sequence[Cell]], scale: tuple[float, float]
         ends = scale or (min(numbers), max(numbers))
         if not (np.isfinite(ends).all() and ends[0] <= min(numbers) and max(numbers) <= ends[1]):
             return False
-        count = count_levels(np.array(sorted(numbers)), *ends, MOST)
-        if count is None or count < FEWEST or 2 * len(numbers) <= count:
+        if few_levels(np.array(sorted(numbers)), *ends) is None:
             return False
     return True
 

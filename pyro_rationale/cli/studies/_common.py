@@ -41,13 +41,22 @@ def run_documents(
         RunError: no usable run.
         DataError: no such documents.
     """
-    from pyro_rationale.data.selection import select_documents
     from pyro_rationale.fitted import FittedModel
 
     fitted = (FittedModel.load if ensembles else FittedModel.load_single)(folder, device)
     refuse_ranking("study", fitted.spec)
-    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
-    return fitted, chosen.with_targets()
+    return fitted, documents_for(fitted, flags, split)
+
+
+def documents_for(fitted: FittedModel, flags: DataOptions, split: str) -> list[Document]:
+    """Documents of a split that have targets: the run's own, or as the flags that were typed say.
+
+    Raises:
+        DataError: no such documents.
+    """
+    from pyro_rationale.data.selection import select_documents
+
+    return select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows).with_targets()
 
 
 def show(title: str, rows: Sequence[Row], digits: int = 4) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyro_rationale.cli.outputs import check_output
-from pyro_rationale.cli.studies._common import run_documents, run_options, show
+from pyro_rationale.cli.studies._common import documents_for, run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import write_result
@@ -82,7 +82,7 @@ def study(
     runs: list[dict[str, Any]] = []
     for path in (folder, *more):
         fitted, documents = run_documents(path, flags, split, device, ensembles=True)
-        dev = run_documents(path, flags, "dev", device, ensembles=True)[1] if rescale else None
+        dev = documents_for(fitted, flags, "dev") if rescale else None
         if dev is not None and split in ("dev", "all"):
             raise ConfigError(f"--rescale fits on the dev split; measure on another than --split {split}")
         quality = evaluate_documents(fitted, documents, "mode")

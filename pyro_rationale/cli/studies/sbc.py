@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pyro_rationale.cli.outputs import check_output
-from pyro_rationale.cli.studies._common import run_documents, run_options, show
+from pyro_rationale.cli.studies._common import documents_for, run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.limits import LONGEST, METHODS
@@ -92,7 +92,7 @@ def study(
     texts, _ = shorten(list(islice(cycle(documents), number)), words)
     texts = [replace(text, id=f"{text.id}, simulation {i}") for i, text in enumerate(texts)]
     if sleep:
-        training, _ = shorten(run_documents(folder, flags, "train", device)[1], words)
+        training, _ = shorten(documents_for(fitted, flags, "train"), words)
         with fitted.seeded(seed):
             learn_own_draws(fitted, training, sleep, kappa)
     result: dict[str, Any] = {"run": str(folder), "kappa": kappa, "documents": number, "words": words or None}

@@ -25,11 +25,11 @@ _OF_BYTES = {
 
 
 def remedy_by_name(path: Path) -> str:
-    """What a file of such a name is, and what makes a table of it; empty for other names."""
+    """Say of a file by its name that it is no table, and what makes one of it; empty for other names."""
     endings = [ending.lower() for ending in path.suffixes if ending.lower() != ".gz"]
     return _OF_NAMES.get(endings[-1], "") if endings else ""
 
 
 def remedy_by_bytes(block: bytes) -> str:
-    """What a file that begins with such bytes is, and what makes a text file of it; empty for others."""
+    """Say of a file by its first bytes that it is no text file, and what makes one of it; empty for others."""
     return next((remedy for start, remedy in _OF_BYTES.items() if block.startswith(start)), "")

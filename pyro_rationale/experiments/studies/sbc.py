@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import chain, count, islice
 
 import torch
 from torch import Tensor
@@ -122,18 +123,14 @@ def learn_own_draws(
     """
     optimizer = torch.optim.Adam(fitted.guide.parameters(), SLEEP_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    done = 0
+    batches = chain.from_iterable(fitted.device_batches(texts, batch_size) for _ in count())
     with fitted.model.constrained():
-        while done < steps:
-            for batch in fitted.device_batches(texts, batch_size):
-                z, simulated = simulate(fitted.model, batch, kappa)
-                optimizer.zero_grad()
-                (-proposal(fitted, simulated).log_prob(z).mean()).backward()
-                optimizer.step()
-                schedule.step()
-                done += 1
-                if done == steps:
-                    break
+        for batch in islice(batches, steps):
+            z, simulated = simulate(fitted.model, batch, kappa)
+            optimizer.zero_grad()
+            (-proposal(fitted, simulated).log_prob(z).mean()).backward()
+            optimizer.step()
+            schedule.step()
 
 
 def ranks_by(
