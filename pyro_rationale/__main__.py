@@ -28,7 +28,7 @@ COMMANDS = {
     "stress": ("stress", "stress", "robustness tests: degenerate rationales and how they are detected"),
     "study": ("study", "studies", "studies of the inference: estimators, evidence, calibration"),
     "index": ("index", "index", "make a corpus searchable with a run that ranks texts"),
-    "search": ("search", "search", "find similar texts, with the words that the likeness rests on"),
+    "search": ("search", "search", "find similar texts, with the words that the similarity rests on"),
     "serve": ("serve", "serve", "a page to paste texts into, and a JSON endpoint"),
     "prepare": ("prepare", "prepare", "tokenise a table once and cache it on disk"),
 }

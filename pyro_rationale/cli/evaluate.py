@@ -54,7 +54,7 @@ measuring_options = together(
     options_from(DecodeOptions),
     options_from(DataOptions, show_defaults=False, rare=("documents",)),
     click.option("--judge", "judge_folder", type=click.Path(path_type=Path),
-                 help="folder of another run, or of a reader: does it need the kept words, are they enough for it?"),
+                 help="another run or reader, which judges the rationales: does it need them, are they enough?"),
     batch_size_option,
     json_option,
     device_option,

@@ -62,13 +62,13 @@ MOST_THREADS = 4  # more would wait for each other: half of the work is Python's
               "where a run predicts several things, name one: --for food=1")
 @click.option("--method", type=click.Choice(list(ATTRIBUTIONS)), help="mark words by a method of another library "
               "instead, which explains the full-text reader of the run; as many as the run's own rationale keeps")
-@rare_option("--evaluations", type=int, help="with --method: predictions that it makes of a text; default: "
-             "the method's own number")
+@rare_option("--evaluations", type=int, help="--method: predictions that it makes of a text; default: the "
+             "method's own number")
 @rare_option("--max-words", type=int, help="read so many words of each text; default: as in the run")
 @device_option
 @rare_option("--batch-size", default=BATCH, show_default=True, help="texts of like lengths to read at once; 1: each "
               "gets the numbers that it gets alone, to the last bit")
-@rare_option("--threads", type=int, help=f"that read texts; default: as many as cores, at most {MOST_THREADS}")
+@rare_option("--threads", type=int, help=f"threads that read texts; default: one per core, at most {MOST_THREADS}")
 def explain(
     options: ExplainOptions,
     texts: tuple[str, ...],

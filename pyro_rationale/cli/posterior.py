@@ -57,7 +57,7 @@ FIGURES = ("rate", "spans", "predictive", "khat")
 @click.option("--chains", default=Size.chains, show_default=True, type=int,
               help="sets that the draws are divided into; --samples is rounded up to a multiple")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1),
-              help="of all draws, that of the documents too")
+              help="seed of all draws, and of the choice of documents")
 @click.option("--report/--no-report", default=True, show_default=True, help=f"write {REPORT} as well")
 @click.option("--force", is_flag=True, help="replace what an earlier inspection left")
 @click.option("--quiet", is_flag=True, help="no progress, only the summary")
@@ -79,7 +79,7 @@ def inspect(
     device: str,
     threads: int,
 ) -> None:
-    """Draw rationales from a run's guide, prior and posterior, and lay them open: a file, figures, and a report.
+    """Draw rationales from a run's guide, prior and posterior, and write them to a file, figures, and a report.
 
     The guide reads the text alone. Where a rating is known, its draws are resampled by importance weights into draws
     of the posterior p(z | x, y), and k-hat says how far those can be trusted. Flags about the data are as in the run

@@ -45,8 +45,9 @@ MANY = 2 << 20  # bytes of texts that several processes will share
 @click.option("--out", type=click.Path(path_type=Path), help="file to write: .csv, .jsonl or .parquet; without it, "
               "JSON lines are printed")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet", "eraser"]),
-              help="of the output [default: by its name]; eraser: records of that benchmark, as JSON lines")
-@click.option("--faithfulness", is_flag=True, help="--format eraser: add scores without the rationale, and of it alone")
+              help="format of --out [default: by its name]; eraser: records of that benchmark, as JSON lines")
+@click.option("--faithfulness", is_flag=True, help="--format eraser: add scores without the rationale, and from it "
+                                                   "alone")
 @click.option("--with-text", is_flag=True, help="add a column with the texts themselves")
 @click.option("--skip-bad-rows", is_flag=True, help="give unusable rows their id alone (--format eraser: leave them "
               "out), and say how many, instead of stopping")
@@ -63,8 +64,8 @@ MANY = 2 << 20  # bytes of texts that several processes will share
               "to read at once")
 @click.option("--workers", type=click.IntRange(1, 256), help=f"processes [default: as many as cores, at most "
               f"{MOST_WORKERS}; one on a GPU, or for few texts]")
-@rare_option("--threads", type=click.IntRange(1, 1024), help="CPU threads of each process [default: 1; of a process "
-              "by itself, as torch chooses]")
+@rare_option("--threads", type=click.IntRange(1, 1024), help="CPU threads of each process [default: 1; with one "
+              "process, as torch chooses]")
 @device_option
 @click.option("--quiet", is_flag=True, help="no progress bar and no summary")
 def predict(

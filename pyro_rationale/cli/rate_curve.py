@@ -61,11 +61,11 @@ MOST_COUPLING = 1000.0  # nats; no mask changes with far fewer
 @click.option("--per-rate", "singles", multiple=True, type=click.Path(path_type=Path),
               help="folder of a run that was fitted for one rate, drawn as a point; repeat it")
 @click.option("--way", "ways", multiple=True, type=click.Choice(MASK_RULES),
-              help="of marking; repeat it [default: all that a run has]")
+              help="rule by which words are marked; repeat it [default: all that a run has]")
 @click.option("--rates", default=",".join(f"{rate:g}" for rate in RATES), show_default=True,
               help="shares of words, with commas")
 @click.option("--coupling", default=0.0, show_default=True,
-              help="with the way prior: nats by which every change of the mask becomes dearer as well")
+              help="--way prior: nats by which the price of every change of the mask rises as well")
 @split_option
 @click.option("--levels", default="same", show_default=True, type=click.Choice(("same", "dev")),
               help="texts on which thresholds and prices of words are found, without their labels")

@@ -24,7 +24,7 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 @click.command(cls=Command)
 @run_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on; 0.0.0.0 lets others in")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="port; 0: any free one")
 @options_from(ServeOptions, ExplainOptions, without=("decode", "threshold", "share"))
 @click.option("--index", "index_folder", type=click.Path(path_type=Path), help="of a run that ranks texts: folder that "
               "the command index has made, to be searched on the page")

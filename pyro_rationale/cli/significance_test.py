@@ -60,7 +60,7 @@ def against(
     """Test RUN against OTHER, document by document, on the test set of RUN; runs that rank texts, query by query.
 
     Each difference has a 95 % bootstrap interval over documents, and the p-value of a permutation test that swaps
-    what the two did on a document; the last column allows for the number of rows (Holm). This is about two fitted
+    what the two did on a document; the last column corrects p for the number of rows (Holm). This is about two fitted
     runs, not two methods: another seed is another run.
     """
     import torch

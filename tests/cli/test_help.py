@@ -52,7 +52,7 @@ def test_defaults_of_real_texts_are_short_and_the_rest_is_said_once() -> None:
     for line in (
         "family of q(z | x) [default: chain]",
         "what training steers to [default: 0.15]",
-        "of Adam [default: 0.003]",
+        "learning rate of Adam [default: 0.003]",
         "see --patience [default: by texts]",
         "in prior and guide (chain and independent) [default: yes]",
     ):

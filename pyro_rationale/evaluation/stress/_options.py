@@ -19,7 +19,7 @@ class RefitOptions:
     patience: int | None = option(None, "refits: epochs without a better dev cost")
     hidden: int | None = option(None, "refits: hidden size")
     batch_size: int | None = option(None, "refits: documents per step")
-    learning_rate: float | None = option(None, "refits: of Adam")
+    learning_rate: float | None = option(None, "refits: learning rate of Adam")
     threads: int | None = option(None, "CPU threads")
 
     def given(self) -> dict[str, Any]:
