@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.data.document import Document
+from pyro_rationale.data.document import Document, joined
 from pyro_rationale.data.parallel import in_order
 from pyro_rationale.data.units import unit_starts
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
@@ -208,7 +208,7 @@ def encode_document(
     tokens = np.array(vocabulary.encode(document.tokens) or [UNKNOWN], dtype=np.int64)
     excluded = None
     if vocabulary.excluded is not None:
-        excluded = np.array(vocabulary.excluded(document.tokens) or [0], dtype=np.uint8)
+        excluded = np.array(vocabulary.excluded(document.tokens, joined(document)) or [0], dtype=np.uint8)
     if titles:
         excluded = np.zeros(len(tokens), dtype=np.uint8) if excluded is None else excluded
         excluded[: document.title] = BARRIER
@@ -259,13 +259,15 @@ class _ArrowRows(Sequence[Encoded]):
             None if self._targets is None else self._targets[index],
             documents.flags(index, "gold"),
             documents.flags(index, "opinion"),
-            None if self._excluded is None else self._kinds(documents.encode(index, self._excluded)),
+            None if self._excluded is None else self._kinds(index),
             self._starts_of(index) if self._unit != "word" else None,
         )
 
-    def _kinds(self, alone: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Kinds of excluded words, from those that the words have alone."""
-        return self._in_context(alone.astype(np.uint8))
+    def _kinds(self, index: int) -> NDArray[np.uint8]:
+        """Kinds of a document's excluded words, from those that the words have alone."""
+        assert self._excluded is not None
+        alone = self._documents.encode(index, self._excluded).astype(np.uint8)
+        return self._in_context(alone, self._documents.joined(index))
 
     def _starts_of(self, index: int) -> NDArray[np.int64]:
         """First words of a document's units, which are looked for once."""

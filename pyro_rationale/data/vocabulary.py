@@ -112,6 +112,7 @@ class Vocabulary:
                 "words": sorted(self.excluded.words),
                 "sentence_ends": self.excluded.sentence_ends,
                 "negations": self.excluded.negations,
+                "written_words": self.excluded.written_words,
             }
         text = json.dumps(content, indent=0)
         write_bytes(Path(path), f"{text}\n".encode(), listed)
@@ -140,5 +141,6 @@ def _exclusion(stored: Any) -> Exclusion | None:
     if stored is None:
         return None
     words = frozenset(map(str, stored["words"]))
-    marks = (bool(stored.get(name, False)) for name in ("sentence_ends", "negations"))  # older runs have none
+    later = ("sentence_ends", "negations", "written_words")  # older runs have none
+    marks = (bool(stored.get(name, False)) for name in later)
     return Exclusion(bool(stored["punctuation"]), words, *marks)

@@ -13,13 +13,19 @@ from numpy.typing import NDArray
 from pyro_rationale.errors import ConfigError, no_choice
 from pyro_rationale.optional import optional
 
-WORD_CLASSES = ("punctuation", "stopwords", "sentence-ends", "cut-negations")
-# Kinds of words: at no end of a run; in no run; first of none, for a negation stands before it; last of none.
-ENDS_NO_RUN, BARRIER, NEVER_FIRST, NEVER_LAST = 1, 2, 3, 4
-DEGREE = 5  # of a word that is looked at alone: behind a negation it is not what that is about
+WORD_CLASSES = ("punctuation", "stopwords", "sentence-ends", "cut-negations", "cut-words")
+# Kinds of words: at no end of a run; in no run; first of none, for a negation stands before it; last of none; neither,
+# in the middle of what is written as one word.
+ENDS_NO_RUN, BARRIER, NEVER_FIRST, NEVER_LAST, INSIDE = 1, 2, 3, 4, 5
+# Of a word that is looked at alone: behind a negation it is not what that is about.
+DEGREE = 6
+# Further marks of a word that is looked at alone, added to its kind: it is none of punctuation; it links the words that
+# it stands between without white space; it belongs to the word before it.
+WORD, LINK, CLITIC = 8, 16, 32
 # Ends of sentences; the last four are those of Chinese, Japanese, Arabic and Hindi.
 SENTENCE_ENDS = frozenset([".", "!", "?", "...", "\u3002", "\uff01", "\uff1f", "\u061f", "\u0964"])
 CLITICS = frozenset(("'s", "'re", "'m", "'ve", "'ll", "'d"))  # as the tokenizers cut them off; "n't" is a negation
+LINKS = frozenset("-\u2010\u2011'\u2019&_")  # hyphens, apostrophes: "full-length", "O'Hare", "R&B"
 # Words in scikit-learn's list that can be all the evidence that there is: negations, degrees, words with a content
 # (that list has known oddities: Nothman, Qin and Yurchak, "Stop Word Lists in Free Open-source Software Packages",
 # 2018).
@@ -53,12 +59,15 @@ class Exclusion:
         words: lower-case words to leave out.
         sentence_ends: let no run of kept words go across a mark that ends a sentence.
         negations: let none begin between a negation and what it is about ("not easy", "not very easy"), or end there.
+        written_words: let none begin or end within what is written as one word ("full-length", "didn't"). Such a word
+            may be at an end of a run if a part of it may.
     """
 
     punctuation: bool = False
     words: frozenset[str] = frozenset()
     sentence_ends: bool = False
     negations: bool = False
+    written_words: bool = False
 
     @classmethod
     def of(cls, classes: Iterable[str]) -> Exclusion:
@@ -69,23 +78,49 @@ class Exclusion:
         """
         chosen = set(classes)
         words = stop_words() if "stopwords" in chosen else frozenset()
-        return cls("punctuation" in chosen, words, "sentence-ends" in chosen, "cut-negations" in chosen)
+        flags = (name in chosen for name in ("sentence-ends", "cut-negations", "cut-words"))
+        return cls("punctuation" in chosen, words, *flags)
 
-    def __call__(self, words: Sequence[str]) -> list[int]:
-        """The kind of each word of a text, 0 for none."""
-        return self.in_context(np.array(self.alone(words), dtype=np.uint8)).tolist()
+    def __call__(self, words: Sequence[str], joined: NDArray[np.bool_] | None = None) -> list[int]:
+        """The kind of each word of a text, 0 for none; arguments as for `in_context`."""
+        return self.in_context(np.array(self.alone(words), dtype=np.uint8), joined).tolist()
 
     def alone(self, words: Sequence[str]) -> list[int]:
-        """The kind that each word has whatever stands around it; `NEVER_LAST` for negations, `DEGREE` for "very"."""
-        return [self._kind(word.lower()) for word in words]
+        """The kind that each word has whatever stands around it; `NEVER_LAST` for negations, `DEGREE` for "very".
 
-    def in_context(self, kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        With `written_words` also the marks `WORD`, `LINK` and `CLITIC`.
+        """
+        lower = [word.lower() for word in words]
+        return [self._kind(word) + (_marks(word) if self.written_words else 0) for word in lower]
+
+    def in_context(self, alone: NDArray[np.uint8], joined: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
         """The kinds of the words of a text, from those that they have alone.
 
         A negation is about the next word that is none of these, unless its sentence ends before; of what "very" and
         the like stand before, if anything follows them. One that is about nothing ("I think not.") may be the last
         word of a run.
+
+        Args:
+            alone: what `alone` says of the words, `(n,)`.
+            joined: whether each word follows the one before it without white space, `(n,)`; `None`: none does.
         """
+        kinds = alone % WORD
+        written = _written_words(alone, joined) if self.written_words and joined is not None else []
+        for first, last in written:  # its ends are those of a word that says something, if a part of it does
+            parts = slice(first, last + 1)
+            if ((alone[parts] >= WORD) & (kinds[parts] != ENDS_NO_RUN)).any():
+                for end in (first, last):
+                    kinds[end] = 0 if kinds[end] == ENDS_NO_RUN else kinds[end]
+        kinds = self._negated(kinds)
+        for first, last in written:
+            for i in range(first, last + 1):
+                if kinds[i] not in (ENDS_NO_RUN, BARRIER):
+                    begins, stops = i > first or kinds[i] == NEVER_FIRST, i < last or kinds[i] == NEVER_LAST
+                    kinds[i] = INSIDE if begins and stops else NEVER_FIRST if begins else NEVER_LAST
+        return kinds
+
+    def _negated(self, kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Kinds with those of negations, and of what they are about."""
         degrees = kinds == DEGREE
         kinds = np.where(degrees, 0, kinds).astype(np.uint8)
         for place in np.flatnonzero(kinds == NEVER_LAST).tolist():
@@ -114,6 +149,29 @@ class Exclusion:
         return ENDS_NO_RUN if word in self.words or (self.punctuation and is_punctuation(word)) else 0
 
 
+def _written_words(alone: NDArray[np.uint8], joined: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last of words that are written as one.
+
+    A clitic is written as one with the word before it, a hyphen between words with both. Words that merely touch are
+    not: other scripts have no white space, and "good,bad" is two words.
+    """
+    found: list[tuple[int, int]] = []
+    for i in np.flatnonzero(joined & (alone >= LINK)).tolist():
+        if i == 0 or not alone[i - 1] & WORD or not alone[i] & (LINK | CLITIC):
+            continue
+        if alone[i] & CLITIC:
+            last = i
+        elif i + 1 < len(alone) and joined[i + 1] and alone[i + 1] & WORD:
+            last = i + 1
+        else:
+            continue
+        if found and found[-1][1] == i - 1:
+            found[-1] = (found[-1][0], last)
+        else:
+            found.append((i - 1, last))
+    return found
+
+
 def parse_classes(value: str) -> tuple[str, ...]:
     """Names of word classes from `punctuation,stopwords`, say; none from `none`.
 
@@ -133,6 +191,12 @@ def parse_classes(value: str) -> tuple[str, ...]:
 def is_punctuation(word: str) -> bool:
     """Whether a word is made of punctuation marks."""
     return bool(word) and all(unicodedata.category(character).startswith("P") for character in word)
+
+
+@lru_cache(maxsize=2**16)
+def _marks(word: str) -> int:
+    clitic = word in CLITICS or word == "n't"
+    return WORD * (not is_punctuation(word)) + LINK * (word in LINKS) + CLITIC * clitic
 
 
 def stop_words() -> frozenset[str]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from pyro_rationale.distributions.base import MaskDistribution
-from pyro_rationale.distributions.exclusion import COST
+from pyro_rationale.distributions.exclusion import COST, own_sake
 from pyro_rationale.distributions.scan.scan import bernoulli_entropy, softplus
 
 ENUMERABLE = 10  # words up to which all masks are enumerated
@@ -107,7 +107,7 @@ class RecurrentMask(MaskDistribution):
         """
         if not hasattr(self.cell, "shift"):
             raise NotImplementedError(f"{type(self.cell).__name__} cannot leave words out: it has no shift()")
-        features = self.cell.shift(self._features, -COST * (excluded > 0).to(self._features.dtype))
+        features = self.cell.shift(self._features, -COST * (~own_sake(excluded)).to(self._features.dtype))
         return RecurrentMask(features, self.cell, self._lengths, self.draws, self._validate_args)
 
     # Conditionals.

@@ -7,7 +7,8 @@ of `COST` nats for each end of a run on such a word, which a chain has room for.
 
 are sums of changes and of words: they add 1/2 COST (x_t + x_{t+1}) to each coupling and its differences to the fields,
 and the result is a chain like any other, with all its closed forms. A word behind a negation pays as the first of a
-run only, a negation as the last: then x is another one for the two ends. The cost is finite, so that a text of nothing
+run only, a negation as the last: then x is another one for the two ends. In the middle of what is written as one word a
+word pays for both ends, though it may be what a run is about. The cost is finite, so that a text of nothing
 but excluded words still has a distribution given that a word is kept: one run of them.
 
 A barrier is an excluded word that costs as much again wherever it is kept, so that no run goes across it.
@@ -19,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyro_rationale.data.word_classes import BARRIER, ENDS_NO_RUN, NEVER_FIRST, NEVER_LAST
+from pyro_rationale.data.word_classes import BARRIER, ENDS_NO_RUN, INSIDE, NEVER_FIRST, NEVER_LAST
 
 COST = 30.0  # nats; exp(-30) is far below what a draw in float32 can see, and its square still far above zero
 
@@ -31,7 +32,7 @@ def own_sake(kinds: Tensor) -> Tensor:
 
 def _ends(kinds: Tensor) -> tuple[Tensor, Tensor]:
     """Bool, twice: words that no run begins with, and words that none ends with."""
-    neither = ~own_sake(kinds)
+    neither = ~own_sake(kinds) | (kinds == INSIDE)
     return neither | (kinds == NEVER_FIRST), neither | (kinds == NEVER_LAST)
 
 

@@ -106,7 +106,8 @@ class Rule:
 
 _BALANCED = Rule({
     "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.15, "rate_as": "target",
-    "warmup_texts": "masked", "freeze_vectors": True, "exclude": "punctuation,stopwords,sentence-ends,cut-negations",
+    "warmup_texts": "masked", "freeze_vectors": True,
+    "exclude": "punctuation,stopwords,sentence-ends,cut-negations,cut-words",
     "encoder": "bilstm", "pooling": "attention", "dropout": 0.2, "ema": 0.99,
 })  # fmt: skip
 RULES: dict[str, Rule] = {
@@ -184,7 +185,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         own.pop("tau")
         own.pop("exclude", None)
     elif "exclude" in own and not _installed("sklearn"):  # whose list of stop words it is
-        own["exclude"] = "punctuation,sentence-ends,cut-negations"
+        own["exclude"] = "punctuation,sentence-ends,cut-negations,cut-words"
     for group in _GROUPS:
         values = {name: own.pop(name) for name in group if name in own}
         if all(_is_open(config, name) for name in group):

@@ -94,9 +94,10 @@ class ModelOptions:
                             group=PRIOR, planted=False, usual=True)
     exclude: str = option(None, "words that no run of kept words begins or ends with: punctuation, stopwords "
                           "(English); sentence-ends: no run goes across one; cut-negations: no run begins or ends "
-                          "between a negation and what it is about; several with commas, or none",
+                          "between a negation and what it is about; cut-words: or within what is written as one "
+                          "word; several with commas, or none",
                           metavar="CLASSES", group=PRIOR, planted="none",
-                          usual="punctuation,stopwords,sentence-ends,cut-negations")
+                          usual="punctuation,stopwords,sentence-ends,cut-negations,cut-words")
     masks: str = option("per-target", "with several targets: a mask for each, which has a prior of its own, and from "
                         "whose words alone the target is predicted; or one mask, shared by all",
                         choices=("shared", "per-target"), group=PRIOR)

@@ -51,7 +51,7 @@ def mapped(options: DataOptions, folder: Path) -> Corpus:
 
 def batches(corpus: Corpus, epoch: int = 1) -> list[dict[str, Any]]:
     vocabulary = Vocabulary.build(corpus.train)
-    vocabulary.excluded = Exclusion(punctuation=True, words=frozenset(["the", "was"]))
+    vocabulary.excluded = Exclusion(punctuation=True, words=frozenset(["the", "was", "do"]), written_words=True)
     made = BucketedBatches(corpus.train, vocabulary, corpus.spec, 7, seed=3)
     return [{item.name: getattr(batch, item.name) for item in fields(batch)} for batch in made.epoch(epoch)]
 

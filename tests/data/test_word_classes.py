@@ -9,6 +9,7 @@ import torch
 
 from pyro_rationale.data import Vocabulary, encode_batch, make_document
 from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.data.document import joined
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.vocabulary import UNKNOWN
 from pyro_rationale.data.word_classes import Exclusion, is_punctuation, parse_classes
@@ -60,10 +61,37 @@ def test_a_negation_is_about_the_next_word_that_says_something(words: str, kinds
     assert excluded(words.split()) == kinds
 
 
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("full-length seats", [4, 1, 3, 0]),
+        ("They didn't serve food", [1, 4, 5, 3, 0]),  # "didn't serve" or more, never "n't serve"
+        ("I think they didn't.", [1, 0, 1, 4, 3, 2]),
+        ("not in-depth", [4, 5, 1, 3]),  # neither "in-depth" nor "not in"
+        ("the staff's lounge", [1, 4, 3, 0]),
+        ("it's we'll", [1, 1, 1, 1]),  # says nothing
+        ("hours - looks", [0, 1, 0]),  # a dash
+        ("a self-service-desk -", [1, 4, 1, 5, 1, 3, 1]),
+        ("good,bad food/drink fast--cheap", [0, 1, 0, 0, 1, 0, 0, 1, 0]),  # words that merely touch
+        ("\u83dc\u5f88\u597d\u3002", None),  # no white space in this script
+        ("-good- n't", [1, 0, 1, 0]),
+        ("", []),
+    ],
+)
+def test_what_is_written_as_one_word_is_not_cut(text: str, kinds: list[int] | None) -> None:
+    pytest.importorskip("sklearn")
+    classes = ["punctuation", "stopwords", "sentence-ends", "cut-negations"]
+    before, excluded = Exclusion.of(classes), Exclusion.of([*classes, "cut-words"])
+    document = make_document("a", text)
+    found = excluded(document.tokens, joined(document))
+    assert found == (before(document.tokens) if kinds is None else kinds)
+    assert excluded(document.tokens) == before(document.tokens)  # nothing is known of white space
+
+
 def test_names_of_classes() -> None:
     assert parse_classes("punctuation, stopwords") == ("punctuation", "stopwords")
     assert parse_classes("none") == ()
-    message = r"^--exclude: expected one of punctuation, stopwords, sentence-ends, cut-negations, none, got"
+    message = r"^--exclude: expected one of punctuation, stopwords, sentence-ends, cut-negations, cut-words, none, got"
     for bad in ("", "stopword", "punctuation,,", "none,stopwords"):
         with pytest.raises(ConfigError, match=message):
             parse_classes(bad)

@@ -37,7 +37,7 @@ def charges(masks: Tensor, excluded: Tensor) -> Tensor:
     """Nats that masks `(N, n)` are charged for excluded words of some kinds `(n,)`, `(N,)`."""
     padded = torch.nn.functional.pad(masks, (1, 1))
     begins, stops = masks * (1 - padded[:, :-2]), masks * (1 - padded[:, 2:])
-    neither = (excluded == 1) | (excluded == 2)
+    neither = (excluded == 1) | (excluded == 2) | (excluded == 5)
     first, last = begins[:, neither | (excluded == 3)].sum(-1), stops[:, neither | (excluded == 4)].sum(-1)
     return 30.0 * (first + last + masks[:, excluded == 2].sum(-1))
 

@@ -214,7 +214,7 @@ def test_the_choices_are_one_short_line(installed: bool) -> None:
 
 def test_words_that_are_left_out_by_what_goes_with_it(installed: bool) -> None:
     words = "stopwords," if installed else ""
-    assert resolve(real()).model.exclude == f"punctuation,{words}sentence-ends,cut-negations"
+    assert resolve(real()).model.exclude == f"punctuation,{words}sentence-ends,cut-negations,cut-words"
     assert resolve(real(guide="hardkuma"), corpus()).model.exclude == "none"
     assert resolve(real(guide="relaxed"), corpus()).model.exclude == "none"  # or it would never keep them
     assert resolve(real(unit="sentence"), corpus()).model.exclude == "none"

@@ -100,6 +100,13 @@ class ArrowDocuments(Sequence[Document]):
         except IndexError:
             raise self._damaged() from None
 
+    def joined(self, index: int) -> NDArray[np.bool_]:
+        """Whether each word of a document follows the one before it without white space, `(n,)`."""
+        chunk, row = self._located(index)
+        start, end = chunk.starts[row : row + 2].tolist()
+        begins, ends = chunk.spans[2 * start : 2 * end].reshape(-1, 2).T
+        return np.append(False, begins[1:] == ends[:-1])[: end - start]
+
     def flags(self, index: int, name: str) -> NDArray[np.bool_] | None:
         """`gold` or `opinion` of a document, `(n,)`; `None` if unknown."""
         chunk, row = self._located(index)
