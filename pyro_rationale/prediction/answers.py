@@ -28,12 +28,14 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.errors import ConfigError, listed, shown
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.nn.seeding import seeded
-from pyro_rationale.prediction.decoding import Mask, unlabelled
+from pyro_rationale.prediction.decoding import Mask, predictive, unlabelled
 from pyro_rationale.prediction.draws import seed_of
 from pyro_rationale.prediction.mask_table import Masks, draw_masks, in_rows, log_densities
-from pyro_rationale.tasks import Numbers, TargetSpec, Task, to_numbers
+from pyro_rationale.tasks import Numbers, TargetSpec, Task, log_prob_of_known, to_numbers
 
 if TYPE_CHECKING:
+    from pyro_rationale.data.batch import Batch
+    from pyro_rationale.distributions import MaskDistribution
     from pyro_rationale.fitted import FittedModel
 
 DRAWS = 1000  # masks of each text, at least
@@ -116,34 +118,43 @@ def answers_of(
         samples: draws of masks; at least 1000 are taken.
         seed: together with the text, of the draws.
     """
-    if not asked:  # seeding torch's generators takes longer than a prediction
+    own = [question for question in asked if document.aspect in (None, question.target)]
+    if not own:  # seeding torch's generators takes longer than a prediction
         return ()
-    model, guide = fitted.model, fitted.guide
+    guide, encoder = fitted.guide, fitted.model.encoder
+    batches = [fitted.encode([_answered(document, one, fitted.spec)]).to(fitted.device) for one in own]
     found: list[Answer] = []
-    drawn: tuple[Masks, Tensor, Numbers] | None = None
-    without: tuple[Masks, Tensor] | None = None
+    drawn: _Drawn | None = None
+    said: Numbers | None = None
     with seeded(seed_of(document, seed)):
-        for question in (one for one in asked if document.aspect in (None, one.target)):
-            batch = fitted.encode([_answered(document, question, fitted.spec)]).to(fitted.device)
+        for number, (question, batch) in enumerate(zip(own, batches, strict=True)):
             if drawn is None or guide.target is not None:
                 q = guide.posterior(batch, see_target=guide.target is not None).discrete()
-                p = model.mask_prior(batch, q.mean.dtype)
+                p = fitted.model.mask_prior(batch, q.mean.dtype)
                 masks = draw_masks(q, max(samples, DRAWS))
 
-                def encoded(z: Tensor, batch: Any = batch) -> Tensor:
-                    z = z.to(fitted.device, model.encoder.dtype)
-                    outputs: Tensor = model.encoder(batch.tokens, z, batch.lengths)
+                def encoded(z: Tensor, batch: Batch = batch) -> Tensor:
+                    outputs: Tensor = encoder(batch.tokens, z.to(fitted.device, encoder.dtype), batch.lengths)
                     return outputs
 
-                drawn = masks, in_rows(masks, encoded), log_densities(masks, p, q, fitted.device)
-                if guide.target is None:
-                    without = drawn[:2]
-                elif without is None:
-                    masks = draw_masks(guide.posterior(batch, see_target=False).discrete(), max(samples, DRAWS))
-                    without = masks, in_rows(masks, encoded)
-            assert without is not None
-            found.append(_answer(fitted, document, question, batch.targets, *drawn, *without))
+                drawn = _Drawn(q, masks, in_rows(masks, encoded), log_densities(masks, p, q, fitted.device))
+                if said is None:
+                    free = q if guide.target is None else guide.posterior(batch, see_target=False).discrete()
+                    others = masks if guide.target is None else draw_masks(free, max(samples, DRAWS))
+                    said = _log_predictive(fitted, batches, others, free)
+            assert said is not None
+            found.append(_answer(fitted, document, question, batch, drawn, float(said[number])))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Distinct masks of one document, drawn from `q`: the encoder's outputs for them, and their log p and log q."""
+
+    q: MaskDistribution
+    masks: Masks
+    outputs: Tensor
+    log_densities: Numbers
 
 
 def _answered(document: Document, question: Question, spec: TargetSpec) -> Document:
@@ -154,24 +165,12 @@ def _answered(document: Document, question: Question, spec: TargetSpec) -> Docum
 
 
 def _answer(
-    fitted: FittedModel,
-    document: Document,
-    question: Question,
-    targets: Tensor | None,
-    masks: Masks,
-    outputs: Tensor,
-    log_densities: Numbers,
-    free: Masks,
-    free_outputs: Tensor,
+    fitted: FittedModel, document: Document, question: Question, batch: Batch, drawn: _Drawn, log_predictive: float
 ) -> Answer:
-    """An answer from distinct masks, the encoder's outputs for them, and their log p and log q.
-
-    The last two arguments are masks that were drawn without the answer, and outputs for them.
-    """
-    assert targets is not None
-    likelihood, kappa = fitted.model.likelihood, float(fitted.model.kappa)
-    log_prior, log_q = log_densities.T
-    log_likelihood = _log_likelihoods(likelihood, outputs, targets)
+    """An answer from masks that were drawn with it, where the guide reads targets; `batch` has it as its target."""
+    masks, likelihood, kappa = drawn.masks, fitted.model.likelihood, float(fitted.model.kappa)
+    log_prior, log_q = drawn.log_densities.T
+    log_likelihood = _log_likelihoods(likelihood, drawn.outputs, batch.targets)
     log_joint = kappa * log_likelihood + log_prior
     both = np.stack([log_joint - log_q, log_likelihood + log_prior - log_q], axis=-1)
     smoothed = psis(torch.from_numpy(both[masks.index]))
@@ -181,29 +180,45 @@ def _answer(
     chances = (weights if usable else torch.zeros_like(weights)).softmax(0).numpy()
     shares = np.bincount(masks.index, chances, minlength=len(masks.packed))
     words = len(document.tokens)
-    best = int(log_joint.argmax())
     flags = masks.unpacked()[:, :words]
-    values = fitted.task.values(likelihood(outputs[best : best + 1]))[0, 0]
+    best = np.array([log_joint.argmax()])
+    z = torch.from_numpy(masks.unpacked(best)).to(fitted.device, fitted.model.encoder.dtype)
+    values = fitted.task.values(predictive(fitted, batch, z, drawn.q.responsibilities(z)))[0]
     return Answer(
         target=fitted.spec.names[question.target],
         value=question.value,
         label=question.label,
         log_evidence=float(plain.logsumexp(0)) - math.log(len(plain)),
         evidence_khat=evidence_khat,
-        log_predictive=_log_mean(_log_likelihoods(likelihood, free_outputs, targets)[free.index]),
+        log_predictive=log_predictive,
         khat=khat,
         ess=float(1.0 / np.square(chances).sum()),
-        mask=tuple((flags[best] > 0).tolist()),
+        mask=tuple((flags[best[0]] > 0).tolist()),
         inclusion=tuple((shares @ flags).tolist()),
         values=tuple(fitted.task.clip(values).tolist()),
     )
 
 
-def _log_likelihoods(likelihood: Any, outputs: Tensor, targets: Tensor) -> NDArray[Any]:
+def _log_predictive(
+    fitted: FittedModel, batches: Sequence[Batch], masks: Masks, q: MaskDistribution
+) -> Numbers:
+    """Log of the mean of p(y | x, z) over masks drawn from `q`, for the targets of each batch, as predictions are made.
+
+    Members of an ensemble read each mask as much as they are likely to have drawn it, and weights that are not one
+    number each (`--laplace`) are integrated out.
+    """
+
+    def each(z: Tensor) -> Tensor:
+        z = z.to(fitted.device, fitted.model.encoder.dtype)
+        distribution = predictive(fitted, batches[0], z, q.responsibilities(z))
+        logs = [log_prob_of_known(distribution, one.targets) for one in batches if one.targets is not None]
+        return torch.stack(logs, -1)
+
+    logs = to_numbers(in_rows(masks, each)[:, 0])[masks.index]
+    return np.logaddexp.reduce(logs, axis=0) - math.log(len(logs))
+
+
+def _log_likelihoods(likelihood: Any, outputs: Tensor, targets: Tensor | None) -> NDArray[Any]:
     """Log p(y | x, z) of masks, `(U,)`, from the encoder's outputs for them."""
     distribution, known = likelihood.observe(outputs, targets)
     return to_numbers(distribution.log_prob(known)[:, 0])
-
-
-def _log_mean(values: NDArray[Any]) -> float:
-    return float(np.logaddexp.reduce(values)) - math.log(len(values))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyro_rationale.tasks._decision import Decision
     from pyro_rationale.tasks._level_mixture import LevelMixture
     from pyro_rationale.tasks._likelihood import Likelihood
-    from pyro_rationale.tasks._mixed import MixedDistribution, MixedLikelihood
+    from pyro_rationale.tasks._mixed import MixedDistribution, MixedLikelihood, log_prob_of_known
     from pyro_rationale.tasks._mixture import Mixture
     from pyro_rationale.tasks.binary import BernoulliLikelihood, BinaryTask
     from pyro_rationale.tasks.multiclass import CategoricalLikelihood, MulticlassTask
@@ -55,6 +55,7 @@ __all__ = [
     "TargetSpec",
     "Task",
     "cost_names",
+    "log_prob_of_known",
     "task_of",
     "to_numbers",
 ]
@@ -93,7 +94,7 @@ __getattr__ = lazy_names(
         "_decision": "Decision",
         "_likelihood": "Likelihood",
         "_level_mixture": "LevelMixture",
-        "_mixed": "MixedDistribution MixedLikelihood",
+        "_mixed": "MixedDistribution MixedLikelihood log_prob_of_known",
         "_mixture": "Mixture",
         "binary": "BernoulliLikelihood BinaryTask",
         "multiclass": "CategoricalLikelihood MulticlassTask",

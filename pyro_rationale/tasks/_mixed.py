@@ -83,10 +83,31 @@ class MixedDistribution(dist.TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log of the mean density."""
-        each = torch.stack([part.log_prob(value) for part in self.parts])
+        return self.log_averaged([part.log_prob(value) for part in self.parts])
+
+    def log_averaged(self, logs: Sequence[Tensor]) -> Tensor:
+        """Log of the mean over the parts, from the log densities of each."""
+        each = torch.stack([*logs])
         if self.weights is None:
             return each.logsumexp(0) - math.log(len(self.parts))
         return (each + self.weights.to(each.dtype).log()).logsumexp(0)
+
+
+def log_prob_of_known(distribution: Any, targets: Tensor) -> Tensor:
+    """Log probability of encoded targets under a likelihood's distribution, `(*s, B)`; unknown ones (NaN) cost nothing.
+
+    Args:
+        distribution: of batch shape `(*s, B)`, over one class or `D` targets that are independent in each part.
+        targets: `(B,)` classes, or `(B, D)`.
+    """
+    if isinstance(distribution, MixedDistribution):
+        return distribution.log_averaged([log_prob_of_known(part, targets) for part in distribution.parts])
+    if isinstance(distribution, dist.Independent) and targets.is_floating_point():
+        known = ~targets.isnan()
+        each: Tensor = distribution.base_dist.log_prob(targets.nan_to_num(0.0))
+        return torch.where(known, each, 0.0).sum(-1)
+    total: Tensor = distribution.log_prob(targets)
+    return total
 
 
 class MixedLikelihood(Likelihood):

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +21,7 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import ChainGuide
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.nn import BiLSTM, make_embedding
+from pyro_rationale.nn.last_layer import LastLayer
 from pyro_rationale.prediction.answers import DRAWS, Answer, answers_of, parse_answers
 from pyro_rationale.prediction.decoding import evaluating
 from pyro_rationale.prediction.explanation import explain
@@ -28,6 +30,8 @@ from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.rationales import fits
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.storage import to_json
+from pyro_rationale.tasks import LevelMixture
+from pyro_rationale.training.fitted_ensemble import Ensemble
 from tests.support.oracle import Oracle
 from tests.support.tiny import SPECS, exact, tiny_guide, tiny_model
 
@@ -85,6 +89,33 @@ def test_evidence_and_marginals_are_those_of_all_masks(kind: str, reads: bool) -
         best = table.p.masks[int(posterior.log_probs.argmax())]
         assert answer.mask == tuple((best > 0).tolist())
         assert len(answer.values) == fitted.task.width
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "ordinal"])
+@pytest.mark.parametrize("unsure", [False, True])
+def test_an_answer_fits_as_it_is_predicted(kind: str, unsure: bool) -> None:
+    """Of an ensemble, whose members read what they drew, and of outputs whose weights are unsure."""
+    fitted, members = made(kind), [made(kind), made(kind)]
+    members[1].model, members[1].guide = tiny_model(kind, kappa=2.0, seed=7).eval(), tiny_guide("chain", 8).eval()
+    if unsure:
+        output = fitted.model.encoder.output
+        root = 0.7 * torch.eye(output.in_features + 1, dtype=torch.float64)
+        fitted.model.last_layer = LastLayer(root.expand(output.out_features, -1, -1))
+    else:
+        fitted = Ensemble.of(members, "both")
+    (reading,) = predict(fitted, [TEXT], ExplainOptions(samples=DRAWS, answers=ANSWERS[kind]))
+    for question, answer in zip(parse_answers(fitted.task, ANSWERS[kind]), reading.answers, strict=True):
+        if kind == "ordinal":
+            assert isinstance(reading.predictive, LevelMixture)
+            targets = np.full(len(fitted.spec.names), question.value)
+            expected = float(reading.predictive.log_prob(targets)[question.target])
+        else:
+            chances = fitted.task.probabilities(np.array([reading.averaged]))
+            assert chances is not None
+            expected = math.log(chances[0, question.target, int(question.value)])
+        assert answer.log_predictive == pytest.approx(expected, abs=1e-6)
+        alike = [other.values for other in reading.alternatives if other.mask == answer.mask]
+        assert answer.values == pytest.approx((alike or [answer.values])[0], abs=1e-6)
 
 
 def test_draws_depend_on_the_text_and_the_seed_alone() -> None:
