@@ -63,9 +63,7 @@ def pick_device(name: str) -> torch.device:
         ConfigError: the name is unknown, or there is no such device here.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, dtype=torch.float64, device=device).item()  # the prior's tables need float64
@@ -102,10 +100,10 @@ class FittedModel:
     guide: RationaleGuide
     device: torch.device
     name: str = "run"
-    rows: Mapping[str, str] = field(default_factory=dict)  # digests of the rows that it was fitted on, by split
-    text_keys: torch.Tensor | None = None  # keys of the words of the training texts, where they are known
-    calibration: Calibration | None = None  # of predictions, by development texts; runs of older versions have none
-    weighting: Weighting = EQUAL  # of the texts of a fit under way
+    rows: Mapping[str, str] = field(default_factory=dict)
+    text_keys: torch.Tensor | None = None
+    calibration: Calibration | None = None
+    weighting: Weighting = EQUAL
 
     @property
     def task(self) -> Task:
@@ -375,6 +373,7 @@ class FittedModel:
         facts["calibration"] = None if self.calibration is None else self.calibration.to_dict()
         if self.config.model.pretrained is not None:
             facts["base"] = asdict(find_base(self.config.model.pretrained))
+        facts["rows"], facts["text_keys"] = dict(self.rows), None if self.text_keys is None else self.text_keys.numpy()
         return facts | {"spec": self.spec, "vocabulary": self.vocabulary, "weights": weights}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -393,6 +392,9 @@ class FittedModel:
             made = assemble(config, state["spec"], state["vocabulary"], tensors, place, Path(state["name"]))
         if (known := state.get("calibration")) is not None:
             made.calibration = Calibration.from_dict(known, len(made.spec.names))
+        made.rows = state.get("rows", {})  # older pickles have neither
+        if (keys := state.get("text_keys")) is not None:
+            made.text_keys = torch.tensor(keys)
         self.__dict__.update(vars(made.eval()))
 
     @classmethod

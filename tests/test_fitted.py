@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,16 @@ def test_metrics_are_those_of_evaluate(run: TrainingRun) -> None:
     documents = run.corpus.test
     assert run.fitted.evaluate(documents, decode="threshold") == evaluate_documents(run.fitted, documents, "threshold")
     assert {"mse", "f1", "iou_f1", "auprc"} <= run.fitted.evaluate(documents).keys()
+
+
+def test_a_pickle_knows_the_texts_of_the_fit(run: TrainingRun, tmp_path: Path) -> None:
+    """It once forgot them, and a run folder saved from it no longer told training texts from others."""
+    again = pickle.loads(pickle.dumps(run.fitted))
+    assert again.rows == run.fitted.rows
+    assert again.count_training_texts(run.corpus.train) == len(run.corpus.train)
+    again.save(tmp_path / "saved")
+    loaded = FittedModel.load(tmp_path / "saved")
+    assert (loaded.rows, loaded.count_training_texts(run.corpus.train)) == (run.fitted.rows, len(run.corpus.train))
 
 
 def test_half_a_character_is_told(run: TrainingRun) -> None:
