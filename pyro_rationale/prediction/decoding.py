@@ -15,6 +15,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.distributions import MixtureMask
 from pyro_rationale.distributions.bisection import bisect_each
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.nn.seeding import seeded
@@ -64,7 +65,7 @@ def tilted_to(q: MaskDistribution, share: float) -> MaskDistribution:
         share: of a document's words, or, of masks over sentences, of its sentences.
 
     Raises:
-        ConfigError: an autoregressive guide, for which there is no closed form under another prior.
+        ConfigError: a recurrent guide, or those of an ensemble, for which there is no closed form under another prior.
     """
     units = q.by_unit
     sizes = units.word_mask.sum(-1).to(units.mean.dtype)
@@ -78,7 +79,8 @@ def tilted_to(q: MaskDistribution, share: float) -> MaskDistribution:
         low, high = bisect_each(lambda price: kept(price) > wanted, -far, far, HALVINGS)
         many, few = kept(low), kept(high)
     except NotImplementedError:
-        raise ConfigError("--decode share: an autoregressive guide has no mask of a given share; take mode") from None
+        whose = "the guides of an ensemble have" if isinstance(q, MixtureMask) else "a recurrent guide has"
+        raise ConfigError(f"--decode share: {whose} no mask of a given share; take mode") from None
     nearer = (many - wanted).abs() < (few - wanted).abs()
     return q.tilt(torch.where(nearer | (few == 0), low, high)[..., None])
 

@@ -17,7 +17,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.distributions import IndependentMask, LinearChain, NonEmptyMask, RelaxedMask, UnitMask
+from pyro_rationale.distributions import IndependentMask, LinearChain, MixtureMask, NonEmptyMask, RelaxedMask, UnitMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.evaluation.metrics import targets_of
@@ -148,10 +148,15 @@ def test_a_share_of_sentences() -> None:
     assert found[0].tolist() == [0, 0, 0, 1, 1, 0, 0, 1]
 
 
-def test_an_autoregressive_guide_has_no_mask_of_a_share() -> None:
-    family = next(family for family in FAMILIES if family.name == "recurrent")
-    with pytest.raises(ConfigError, match="--decode share: an autoregressive guide"):
-        decode(family.make(family.draw(), None), DecodeOptions(decode="share"))
+def test_some_guides_have_no_mask_of_a_share() -> None:
+    """The message about an ensemble once said that it had a recurrent guide."""
+    recurrent, chain = (next(one for one in FAMILIES if one.name == name) for name in ("recurrent", "chain"))
+    q = recurrent.make(recurrent.draw(), None)
+    with pytest.raises(ConfigError, match="--decode share: a recurrent guide has no mask of a given share"):
+        decode(q, DecodeOptions(decode="share"))
+    several = MixtureMask([chain.make(chain.draw(), None)] * 2)
+    with pytest.raises(ConfigError, match="--decode share: the guides of an ensemble have no mask"):
+        decode(several, DecodeOptions(decode="share"))
 
 
 def test_averaging_matches_enumeration() -> None:
