@@ -121,8 +121,8 @@ class RegressionTask(Task):
             low, high = scale
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise ConfigError(f"--target-range: expected a lowest rating below the highest, got {low:g} {high:g}")
-        ranges = [scale or _range(where, name, column) for name, column in zip(names, columns, strict=True)]
-        return TargetSpec(kind, tuple(names), tuple(ranges))
+        own = [_range(where, name, column) for name, column in zip(names, columns, strict=True)]
+        return TargetSpec(kind, tuple(names), tuple(own if scale is None else [scale] * len(own)))
 
     def parse(self, cell: Cell, i: int) -> float:
         """A rating within the scale."""

@@ -319,6 +319,7 @@ BAD_FILES: list[tuple[str, bytes | None, dict[str, Any], str]] = [
     ("a.csv", b"text,y\n" + b'a,"two\nlines"\n' * 10, {}, r"holds one class only (two\nlines)"),
     ("a.csv", b"text,y\n" + b"a,1\n" * 10, {"task": "binary"}, "holds one class only (1)"),
     ("a.csv", b"text,y\n" + b"a,3\n" * 10, {}, "every rating in column 'y' is 3"),
+    ("a.csv", b"text,y\n" + b"a,3\n" * 10, {"target_range": (1.0, 5.0)}, "every rating in column 'y' is 3"),
     ("a.csv", b"text,y\n" + b"a,\n" * 10, {}, "column 'y' is empty in all 10 rows; name another with --target-column"),
     ("a.csv", b"text,y\na,1\nb,2\n", {}, "2 of its 2 rows can be used; too few"),
     ("a.csv", b"text,y\na,4\n", {}, "1 of its 1 row can be used; too few: it takes 10 or more"),
