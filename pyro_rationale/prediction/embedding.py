@@ -149,7 +149,11 @@ def embed(
             z = every = batch.mask.to(model.encoder.dtype)
             if words != "all":
                 z = decode(fitted.guide.posterior(batch), how).to(every.dtype)
-                z = every - z if words == "others" else z
+                if words == "others":
+                    z = every - z
+                    if batch.titles is not None:  # which are always read, and not dropped
+                        z = z * (torch.arange(z.shape[-1], device=z.device) >= batch.titles[:, None])
+                        batch = replace(batch, titles=None)
             vectors[index] = model.embed(batch, z).float().cpu().numpy()
             kept = (z > 0.5).cpu().numpy()
             for i, row in zip(index, kept, strict=True):

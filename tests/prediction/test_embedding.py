@@ -8,10 +8,12 @@ from typing import cast
 
 import numpy as np
 import pytest
+import torch
 
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.models import RankingModel
+from pyro_rationale.prediction.decoding import padded
 from pyro_rationale.prediction.embedding import ModelEmbedder, check_ranking, embed
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.tasks import TargetSpec, task_of
@@ -48,6 +50,23 @@ def test_titles_that_are_always_read_are_marked() -> None:
     titled = [replace(document, title=3) for document in DOCUMENTS[:4]]
     embedder = ModelEmbedder(fitted)
     assert all(mask[:3].all() and not mask.all() for mask in embedder.encode(titled).masks)
+
+
+def test_a_title_that_is_always_read_is_not_among_the_words_that_are_dropped() -> None:
+    """The figures "from the other words" were once of texts that were read with their titles."""
+    fitted = untrained_pairs(keep_title=True)
+    titled = [replace(document, title=3) for document in DOCUMENTS[:4]]
+    kept, others = (embed(fitted, titled, words) for words in ("kept", "others"))
+    for one, other in zip(kept.masks, others.masks, strict=True):
+        assert not (one | other)[:3].any() and (one ^ other)[3:].all()  # noqa: PT018
+    bodies = [
+        replace(one, tokens=one.tokens[3:], offsets=one.offsets[3:], gold=None, opinion=None, title=0) for one in titled
+    ]
+    batch = replace(fitted.encode(bodies), titles=None)
+    masks = [mask[3:].tolist() for mask in others.masks]
+    with torch.no_grad():
+        expected = fitted.model.embed(batch, padded(masks, bodies, batch.tokens))
+    np.testing.assert_allclose(others.vectors, expected.numpy(), atol=1e-6)
 
 
 def test_the_digest_tells_models_and_rules_apart() -> None:
