@@ -51,6 +51,7 @@ from pyro_rationale.training.checkpoint import stored_vectors, weights_of
 from pyro_rationale.training.corpus_figures import examples_of, median_words, words_of_units
 from pyro_rationale.training.defaults import chosen, most_restarts, resolve
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
+from pyro_rationale.training.idle_options import warn_of_idle
 from pyro_rationale.training.laplace import check_last_layer
 from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck, constant_error
 from pyro_rationale.training.model_selection import ModelSelection
@@ -133,6 +134,7 @@ def prepare_run(
     centre, spread = target_summary(corpus.train, spec, weighting)
     if group.main:
         warn_of_rare_classes(corpus)
+        warn_of_idle(given, config)
 
     def untrained() -> tuple[RationaleModel, RationaleGuide]:
         model = build_model(config, spec, len(vocabulary), matrix, centre, spread, vocabulary)
