@@ -56,7 +56,7 @@ def target_summary(
     Args:
         documents: training texts.
         spec: what is predicted.
-        weighting: of the texts.
+        weighting: weights of the texts.
 
     Returns:
         The numbers from which training starts (`Task.initial_outputs`), `None` for those of random weights, and the

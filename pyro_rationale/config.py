@@ -37,7 +37,7 @@ class Config:
     """The configuration of a fit: options of the data, the model and the training.
 
     Options that are not given and depend on the texts are `None` until :func:`pyro_rationale.training.defaults.resolve`
-    chooses them, or `settled` does without texts. What goes with what is checked as soon as there is a guide.
+    chooses them, or `settled` does without texts. Combinations of options are checked as soon as the guide is known.
     """
 
     data: DataOptions = field(default_factory=DataOptions)
@@ -114,7 +114,7 @@ class Config:
 
     @property
     def members(self) -> int:
-        """Models to fit: as many as are given, else one; three with `--preset best`, but of pairs of texts one.
+        """Number of models to fit: that of `--members`, else 1; 3 with `--preset best`, except for pairs of texts.
 
         Raises:
             DataError: there is no such corpus and no such file.
@@ -182,7 +182,7 @@ class Config:
 
     @property
     def for_hard_masks(self) -> str:
-        """Flags to take so that the encoder reads masks of 0 and 1 alone, and no gradients in them; empty: it does."""
+        """Flags that make the encoder read only masks of 0 and 1, without gradients in them; empty if it does."""
         needed = {
             "--guide chain": GUIDES[self.guide].family.has_rsample,
             "--estimator rloo": ESTIMATORS[self.estimator].differentiates,
@@ -250,7 +250,7 @@ class Config:
         """The configuration with open options set to their values for planted (synthetic) reviews, whatever the texts.
 
         Raises:
-            ConfigError: that does not go together.
+            ConfigError: the values do not go together.
         """
         return self if self.is_settled else self.changed(preset="planted", **self.missing)
 

@@ -85,12 +85,12 @@ class FittedModel:
         vocabulary: the words that it knows.
         model: p(z) p(y | x, z)^kappa, a Pyro program.
         guide: q(z | x), a Pyro program.
-        device: where both compute.
-        name: of the run folder.
+        device: device of model and guide.
+        name: name of the run folder.
         rows: digests of the rows that it was fitted on, by split.
         text_keys: keys of the training texts, where they are known.
-        calibration: of predictions, by development texts; `None` in runs of older versions.
-        weighting: of the texts of a fit under way.
+        calibration: calibration of predictions, fitted to development texts; `None` in runs of older versions.
+        weighting: weights of the texts, of a fit under way.
     """
 
     config: Config

@@ -114,7 +114,7 @@ class BucketedBatches:
         vocabulary: numbers for the words.
         spec: what the targets mean.
         batch_size: largest number of documents in a batch.
-        seed: of the order.
+        seed: seed of the order.
         steps: batches per epoch; by default as many as hold every document once. Passes over the documents follow each
             other without end, and an epoch takes the next `steps` batches.
         unit: what masks keep or drop as a whole, in :data:`pyro_rationale.data.units.UNITS`.
@@ -168,7 +168,7 @@ class BucketedBatches:
         """Yield the batches of one epoch, in an order that depends on `(seed, number)` and nothing else.
 
         Args:
-            number: of the epoch.
+            number: number of the epoch.
             share: which documents of each batch to read, shortest first: the part of one process.
         """
         begin, end = number * len(self), (number + 1) * len(self)

@@ -320,7 +320,7 @@ def train(
 ) -> tuple[TrainingRun, RunMetrics]:
     """Fit one model into a run folder and evaluate it on the test split.
 
-    Beside it stands the best constant (`metrics.baselines`), and none of the other baselines of the command `fit`. With
+    The best constant is evaluated beside it (`metrics.baselines`), but no other baseline of the command `fit`. With
     `preset="best"` this is one of its models; :func:`train_ensemble` fits all.
 
     Args:

@@ -76,7 +76,7 @@ class Explanation:
         level: probability of the interval, or of the set.
         alternatives: distinct rationales, the shown one first (with other rules than `agreeing` the most probable one),
             the others by falling probability; none of a text without words.
-        names: of the targets.
+        names: names of the targets.
         known: number of the words that the model knows; it reads all others alike. A transformer encoder knows all.
         tau: weight of the entropy that the guide was fitted with.
         answers: what would speak for each answer that was asked for, with `answers=("positive", "negative")`.

@@ -45,8 +45,8 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         """Fit to `N` texts and their labels.
 
         Args:
-            texts: list, array or series of strings; two or more, for scikit-learn divides few. A table for the command
-                `fit` needs ten, of which it holds out test texts as well.
+            texts: list, array or series of strings; two or more, since scikit-learn's tools split small data. The
+                command `fit` needs a table of ten, since it holds out test texts as well.
             y: `(N,)` labels of any kind that can be sorted: strings, numbers, booleans.
             sample_weight: `(N,)`, how many texts each counts as, times the weight of its class (`class_weight`); one
                 of weight 0 is left out.

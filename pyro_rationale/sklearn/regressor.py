@@ -54,8 +54,8 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         """Fit to `N` texts and their ratings.
 
         Args:
-            texts: list, array or series of strings; two or more, for scikit-learn divides few. A table for the command
-                `fit` needs ten, of which it holds out test texts as well.
+            texts: list, array or series of strings; two or more, since scikit-learn's tools split small data. The
+                command `fit` needs a table of ten, since it holds out test texts as well.
             y: `(N,)`, or `(N, D)` where NaN stands for "not rated".
             sample_weight: `(N,)`, how many texts each counts as; one of weight 0 is left out.
 

@@ -76,8 +76,8 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
     ) -> RationaleRetriever:
         """Fit to texts and groups, in which texts of one group are similar, or to pairs of similar texts.
 
-        A set of similar texts is trained on or validated on as a whole, so it takes about `0.5 / validation_fraction`
-        of them at least: more than five by default.
+        A set of similar texts is used as a whole for training or for validation, so at least about
+        `0.5 / validation_fraction` sets are needed: more than five by default.
 
         Args:
             texts: list, array or series of strings.

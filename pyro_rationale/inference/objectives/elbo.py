@@ -100,16 +100,17 @@ class MaskELBO(ELBO):
 
     With another norm than `l0`, the prior's field charges for a norm of the sampled mask in place of the expected
     number of kept words, for the question which norm is right. On 0/1 masks the L0 norm, the L1 norm and the squared
-    L2 norm are one number; they part on relaxed masks, whose weights L1 sums up, and at the L2 norm itself, under which
+    L2 norm are one number; they differ on relaxed masks, whose weights L1 sums, and at the L2 norm itself, under which
     the tenth word costs less than the first. The objective is then no bound on an evidence: p(z) with another norm has
     another normaliser, which depends on neither guide nor model and is left out.
 
-    With a `judge` the guide follows it instead of the labels, which the encoder alone is then fitted to; figures stay
-    those of objective (2).
+    With a `judge` the guide is trained on it instead of the labels, and only the encoder is fitted to the labels;
+    figures stay those of objective (2).
 
     Where targets have masks of their own, `overlap` is a price in nats for each word that is kept for two targets.
     Given the text the guide's masks are independent, so the expected number of such words is exactly the sum over words
-    and pairs of targets of the products of marginals. It is no part of p(z), as what holds the share of kept words.
+    and pairs of targets of the products of marginals. It is not part of p(z); nor is
+    the constraint that holds the share of kept words.
 
     Args:
         estimator: name of an estimator.

@@ -28,37 +28,37 @@ class Callback:
         """
 
     def on_preparation(self, what: str) -> None:
-        """`what` begins, a phrase such as "reading the texts": the parts of a fit before its first step."""
+        """Called when a part of the fit before its first step begins: `what`, such as "reading the texts"."""
 
     def on_corpus_progress(self, source: str, done: int, total: int | None) -> None:
-        """`done` texts of `source`, of `total` if that is known, have been cut into words for `--cache`."""
+        """Called when `done` texts of `source` (of `total`, if known) have been cut into words for `--cache`."""
 
     def on_reader_progress(self, done: int, total: int) -> None:
-        """`done` of `total` steps of the full-text reader are done, see `--judge`; only in the main process."""
+        """Called after `done` of `total` steps of the full-text reader, see `--judge`; only in the main process."""
 
     def on_member_start(self, number: int, count: int, seconds: float) -> None:
-        """Member `number`, from 0, of an ensemble of `count` is fitted next; those before it took `seconds`."""
+        """Called before member `number`, from 0, of an ensemble of `count` is fitted; earlier ones took `seconds`."""
 
     def on_fit_start(self, run: TrainingRun) -> None:
-        """Everything is built or resumed; training starts."""
+        """Called when everything is built or resumed, before training starts."""
 
     def on_features_progress(self, run: TrainingRun, done: int, total: int) -> None:
-        """`done` words of `total` have been read by a frozen transformer, once for the whole fit."""
+        """Called when a frozen transformer has read `done` words of `total`, once for the whole fit."""
 
     def on_step_end(self, run: TrainingRun, record: StepRecord) -> None:
-        """A step is done; `run.trainer` has the epoch and the position in it."""
+        """Called after each step; `run.trainer` has the epoch and the position in it."""
 
     def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
-        """An epoch is done and evaluated on the development texts."""
+        """Called after each epoch, once it is evaluated on the development texts."""
 
     def on_checkpoint(self, run: TrainingRun) -> None:
-        """A checkpoint has been written; only in the main process."""
+        """Called after a checkpoint has been written; only in the main process."""
 
     def on_fit_end(self, run: TrainingRun) -> None:
-        """The best weights are chosen and saved; only in the main process."""
+        """Called after the best weights are chosen and saved; only in the main process."""
 
     def on_evaluated(self, run: TrainingRun, metrics: Mapping[str, Any]) -> None:
-        """The model is evaluated, the last that a fit does; only in the main process.
+        """Called after the model is evaluated, the last step of a fit; only in the main process.
 
         Args:
             run: the finished fit.
@@ -68,7 +68,7 @@ class Callback:
         """
 
     def on_exception(self, run: TrainingRun, problem: BaseException) -> None:
-        """Training ends, or does not start, by an exception or an interrupt, which is raised again."""
+        """Called when an exception or an interrupt, which is raised again, ends training or prevents its start."""
 
 
 def call(callbacks: Iterable[Callback], hook: str, *values: Any) -> None:
