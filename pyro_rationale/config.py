@@ -27,7 +27,7 @@ PLANTED: dict[str, Any] = {  # values on planted reviews of the options that are
 
 
 def value_of(part: Any, name: str) -> Any:
-    """The value of an option; that on planted reviews where it is to be chosen yet."""
+    """The value of an option, or that for planted reviews if it has not been chosen yet."""
     value = getattr(part, name)
     return PLANTED[name] if value is None else value
 

@@ -19,7 +19,7 @@ END_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIG
 
 
 class RationaleError(Exception):
-    """Base of all errors whose cause the user can mend."""
+    """Base of all errors whose cause the user can fix."""
 
 
 class DataError(RationaleError):

@@ -265,8 +265,8 @@ class MaskDistribution(TorchDistribution):
         """q'(z) proportional to q(z) exp(-delta sum z_t - coupling sum |z_t - z_{t-1}|), in closed form.
 
         Args:
-            delta: nats by which every kept word becomes dearer, of all masks or of each, `(*batch, 1)`.
-            coupling: nats by which every change becomes dearer.
+            delta: nats by which the price of every kept word rises, of all masks or of each, `(*batch, 1)`.
+            coupling: nats by which the price of every change rises.
 
         Raises:
             NotImplementedError: there is no closed form.

@@ -44,8 +44,8 @@ def reweighted(q: MaskDistribution, delta: float, coupling: float = 0.0) -> Mask
 
     Args:
         q: independent words, relaxed ones, or a chain.
-        delta: nats by which every kept word becomes dearer.
-        coupling: nats by which every change becomes dearer; independent words with a coupling are a chain.
+        delta: nats by which the price of every kept word rises.
+        coupling: nats by which the price of every change rises; independent words with a coupling are a chain.
 
     Raises:
         ConfigError: there is no closed form, as for a recurrent guide.
@@ -116,7 +116,7 @@ class PriorShiftRule:
     Args:
         run: a fitted run.
         documents: texts; their labels are hidden from everything here.
-        coupling: nats by which every change becomes dearer as well.
+        coupling: nats by which the price of every change rises as well.
 
     Raises:
         ConfigError: the guide has no closed form under another prior.
@@ -253,7 +253,7 @@ def trace(
         documents: to measure on.
         way: one of `MASK_RULES`.
         rates: shares of words to ask for.
-        coupling: for the way `prior`: nats by which every change becomes dearer.
+        coupling: for the way `prior`: nats by which the price of every change rises.
         levels_from: texts on which levels are found, `documents` by default; with others (dev, say) the shares
             kept come close to those asked for instead of meeting them.
 

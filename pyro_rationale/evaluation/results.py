@@ -104,7 +104,7 @@ class RunMetrics:
 
     @classmethod
     def load(cls, folder: Path) -> RunMetrics:
-        """Read `metrics.json` of a finished run; fields of other versions are passed over.
+        """Read `metrics.json` of a finished run; fields of other versions are ignored.
 
         Raises:
             RunError: the file is missing, damaged or of another version.

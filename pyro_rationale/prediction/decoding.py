@@ -55,7 +55,7 @@ def decode(q: MaskDistribution, options: DecodeOptions) -> Tensor:
 
 
 def tilted_to(q: MaskDistribution, share: float) -> MaskDistribution:
-    """q(z | x) of each document once its words are dearer or cheaper, so that its mode keeps this share.
+    """q(z | x) of each document with the price of its words shifted so that its mode keeps this share.
 
     Every document has a price of its own, found by bisection; of the two modes around the share it is the nearer one.
     The masks are those that the guide would give under priors of other rates, and so nested, as good as.

@@ -1,4 +1,4 @@
-"""The posterior of a query and some texts: which words of each are kept, and how sure their likeness is."""
+"""The posterior of a query and some texts: which words of each are kept, and how sure their similarity is."""
 
 from __future__ import annotations
 

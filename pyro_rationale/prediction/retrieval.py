@@ -1,4 +1,4 @@
-"""Search in an index: the texts most like a query, with the words on both sides that the likeness rests on."""
+"""Search in an index: the texts most like a query, with the words on both sides that the match rests on."""
 
 from __future__ import annotations
 

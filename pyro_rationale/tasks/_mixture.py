@@ -145,7 +145,7 @@ class Mixture:
         return bounds.clip(bottom, top)
 
     def around(self, reach: Numbers, ranges: tuple[tuple[float, float], ...]) -> Numbers:
-        """The interval that reaches so far on either side of the mean, cut at the ends of the scale, `(*b, D, 2)`."""
+        """The interval that reaches `reach` to either side of the mean, cut at the ends of the scale, `(*b, D, 2)`."""
         bottom, top = np.array(ranges, dtype=float).T[..., None]
         bounds: Numbers = np.stack([self.mean - reach, self.mean + reach], axis=-1).clip(bottom, top)
         return bounds

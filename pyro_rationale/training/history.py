@@ -41,12 +41,12 @@ class StepRecord:
 
     @property
     def flatness(self) -> float:
-        """Entropy relative to a coin with the same rate; see :func:`flatness`."""
+        """Entropy relative to that of independent words with the same rate; see :func:`flatness`."""
         return flatness(self.entropy, self.rate)
 
 
 def flatness(entropy: float, rate: float) -> float:
-    """Entropy over that of a coin that falls on its head with probability `rate`; 0 where the coin has none."""
+    """Entropy relative to that of a Bernoulli variable with probability `rate`; 0 where the latter has none."""
     if not 0.0 < rate < 1.0:
         return 0.0
     coin = -rate * math.log(rate) - (1.0 - rate) * math.log1p(-rate)
