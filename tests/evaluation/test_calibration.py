@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from pyro_rationale.cli.studies import calibration as command
 from pyro_rationale.cli.studies.calibration import study
 from pyro_rationale.data import load_corpus
+from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation import calibration as c
 from pyro_rationale.experiments.studies.calibration import LAYERS, marginals, measure, words_of
@@ -190,6 +191,17 @@ def test_marginals_are_the_guides_and_in_order() -> None:
     bare = [replace(document, opinion=None) for document in documents]
     with pytest.raises(DataError, match=r"^--gold opinion"):
         words_of(bare, found, "opinion")
+
+
+def test_each_target_with_masks_of_its_own_is_compared_with_its_gold() -> None:
+    fitted = FittedModel.load(whole(guide="chain", aspect="all", masks="per-target"), "cpu")
+    documents = load_corpus(fitted.config.data, fitted.spec).test
+    (found,) = measure(fitted, documents, None, ("clause",), 5)
+    rows = by_aspect(documents, fitted.aspects)
+    gold = words_of(rows, marginals(fitted, rows), "clause", fitted.aspects)
+    assert len(gold) == fitted.aspects * sum(len(document.tokens) for document in documents)
+    assert sorted(set(gold.document.tolist())) == list(range(len(documents)))
+    assert found["all"]["gold"] == pytest.approx(gold.true.mean())
 
 
 def test_the_command_writes_what_it_measures(tmp_path: Path) -> None:

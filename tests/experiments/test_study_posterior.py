@@ -58,6 +58,18 @@ def test_the_posterior_of_a_run_in_figures(tmp_path: Path) -> None:
     assert json.loads(again.read_text()) == result
 
 
+def test_each_target_with_masks_of_its_own_has_figures(tmp_path: Path) -> None:
+    run, file = run_of(aspect="all", masks="per-target"), tmp_path / "posterior.json"
+    few = ["--number", "4", "--samples", "300", "--chains", "2", "--draws", "4", "--warmup", "1"]
+    wishes = ["--proposal", "refined", "--refine-steps", "60", "--json", str(file)]
+    answer = CliRunner().invoke(posterior, ["--run", str(run), *few, *wishes, *FEW], catch_exceptions=False)
+    assert answer.exit_code == 0
+    each = json.loads(file.read_text())["each"]
+    named = {(row["document"], row["target"]) for row in each}
+    assert len(named) == len(each) == 4
+    assert len({target for _, target in named}) > 1
+
+
 def test_calibration_of_a_run_with_verdicts_and_a_figure(tmp_path: Path) -> None:
     figure, file = tmp_path / "ranks.png", tmp_path / "ranks.json"
     methods = [word for name in ("exact", "importance", "mcmc", "prior") for word in ("--method", name)]

@@ -67,7 +67,7 @@ def report(result: dict[str, Any]) -> None:
     from pyro_rationale.experiments.studies.posterior import AGREE, SHOWN
 
     worst = sorted(result["each"], key=lambda row: -row["difference"])[:SHOWN]
-    columns = ("document", "words", "k_hat", "ess", "difference", "r_hat", "chain_ess", "gap")
+    columns = ("document", "target", "words", "k_hat", "ess", "difference", "r_hat", "chain_ess", "gap")
     rows = [{name: row[name] for name in columns if name in row} for row in worst]
     show(f"{result['run']}: the {len(worst)} documents that differ most", rows, digits=3)
     totals = result["summary"]

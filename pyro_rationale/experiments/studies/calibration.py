@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.calibration import Forecasts, calibration_metrics, fit_temperature
@@ -36,7 +37,7 @@ def marginals(
 
     Args:
         fitted: a run.
-        documents: with targets if `see_target`.
+        documents: with targets if `see_target`; rows about one target each where targets have masks of their own.
         see_target: let the guide see them.
         seed: of the draws by which a recurrent guide estimates its marginals.
     """
@@ -52,9 +53,12 @@ def marginals(
 
 
 def words_of(
-    documents: Sequence[Document], probabilities: Sequence[np.ndarray[Any, np.dtype[np.float64]]], layer: str
+    documents: Sequence[Document],
+    probabilities: Sequence[np.ndarray[Any, np.dtype[np.float64]]],
+    layer: str,
+    aspects: int = 1,
 ) -> Forecasts:
-    """The words of those documents that have gold flags in this layer.
+    """The words of those documents that have gold flags in this layer; `aspects` rows in turn are one document.
 
     Raises:
         DataError: none has.
@@ -65,7 +69,7 @@ def words_of(
     return Forecasts(
         np.concatenate([probabilities[i] for i in known]),
         np.concatenate([np.array(flags_of(documents[i], layer), dtype=bool) for i in known]),
-        np.concatenate([np.full(len(documents[i].tokens), i) for i in known]),
+        np.concatenate([np.full(len(documents[i].tokens), i // aspects) for i in known]),
     )
 
 
@@ -77,16 +81,18 @@ def measure(
     bins: int = 15,
 ) -> list[dict[str, Any]]:
     """One result per view of the guide (text, or text and target), layer of gold, and rescaling."""
-    results = []
+    aspects, results = fitted.aspects, []
+    if aspects > 1:
+        documents, dev = by_aspect(documents, aspects), None if dev is None else by_aspect(dev, aspects)
     views = (False, True) if fitted.guide.target is not None else (False,)
     for see_target in views:
         probabilities = marginals(fitted, documents, see_target)
         for layer in layers:
-            words = words_of(documents, probabilities, layer)
+            words = words_of(documents, probabilities, layer, aspects)
             facts = {"reads": "x, y" if see_target else "x", "gold": layer}
             results.append({**facts, "rescaled": False, "temperature": 1.0, **calibration_metrics(words, bins)})
             if dev is not None:
-                temperature = fit_temperature(words_of(dev, marginals(fitted, dev, see_target), layer))
+                temperature = fit_temperature(words_of(dev, marginals(fitted, dev, see_target), layer, aspects))
                 rescaled = calibration_metrics(words.rescaled(temperature), bins)
                 results.append({**facts, "rescaled": True, "temperature": temperature, **rescaled})
     return results

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import MaskDistribution
@@ -53,11 +54,15 @@ def proposal(fitted: FittedModel, batch: Batch) -> MaskDistribution:
 def compare(fitted: FittedModel, documents: Sequence[Document], number: int, budget: Budget) -> dict[str, Any]:
     """Everything about the first `number` documents that importance resampling serves; float64 afterwards.
 
+    Where targets have masks of their own, each known target of a text counts as a document.
+
     Raises:
         DataError: it serves none.
     """
     fitted.model.double()
     fitted.guide.double()
+    if several := fitted.aspects > 1:
+        documents = [row for row in by_aspect(documents, fitted.aspects) if row.has_target]
     chosen: list[Document] = []
     found: list[Row] = []
     marginals: list[Tensor] = []
@@ -68,7 +73,8 @@ def compare(fitted: FittedModel, documents: Sequence[Document], number: int, bud
             seen += 1
             if row["k_hat"] < TRUSTED:
                 chosen.append(document)
-                found.append({"document": document.id, "words": max(1, len(document.tokens)), **row})
+                target = {"target": fitted.spec.names[document.aspect or 0]} if several else {}
+                found.append({"document": document.id, **target, "words": max(1, len(document.tokens)), **row})
                 marginals.append(mean)
             if len(chosen) == number:
                 break
