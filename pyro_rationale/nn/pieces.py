@@ -34,6 +34,7 @@ class Pieces:
     Attributes:
         start: numbers of what stands before every text (CLS).
         end: numbers of what stands behind it (SEP).
+        unknown: number of the piece for what the tokenizer has no other for; `None`: it can spell everything.
         cut: words so far of which only the first `MOST_PIECES` pieces are read.
     """
 
@@ -44,8 +45,9 @@ class Pieces:
         self.tokenizer.no_truncation()
         around = self.tokenizer.encode("", add_special_tokens=True).ids
         self.start, self.end = around[: (len(around) + 1) // 2], around[(len(around) + 1) // 2 :]
-        unknown = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"].get("unk_token")
-        self.unknown = self.tokenizer.token_to_id(unknown) if unknown else 0
+        model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+        number = self.tokenizer.token_to_id(model["unk_token"]) if model.get("unk_token") else model.get("unk_id")
+        self.unknown: int | None = number
         self.vocabulary, self.cut = vocabulary, 0
         self._lock = threading.Lock()
         self._table = torch.zeros(0, MOST_PIECES, dtype=torch.long)
@@ -68,7 +70,7 @@ class Pieces:
             rows = torch.zeros(len(words), MOST_PIECES, dtype=torch.long)
             counts = torch.zeros(len(words), dtype=torch.long)
             for i, pieces in enumerate(encoded):
-                ids = pieces.ids or [self.unknown]
+                ids = pieces.ids or [self.unknown or 0]
                 self.cut += len(ids) > MOST_PIECES
                 counts[i] = min(len(ids), MOST_PIECES)
                 rows[i, : counts[i]] = torch.tensor(ids[:MOST_PIECES])

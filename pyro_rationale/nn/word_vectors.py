@@ -30,7 +30,7 @@ from pyro_rationale.storage import read_tensors, user_path, write_tensors
 
 WIDTH = 100  # numbers per word; 200 read no better
 SPREAD = 0.6  # standard deviation of a number, that of GloVe's
-MAKING = 1  # raised when a transformer's vectors of the same words come out otherwise
+MAKING = 2  # raised when a transformer's vectors of the same words come out otherwise
 MOST_MADE = 2  # vocabularies whose vectors this process keeps
 
 _made: dict[str, WordVectors] = {}  # by a transformer, the latest last
@@ -175,7 +175,10 @@ def transformer_vectors(name: str, vocabulary: Vocabulary, width: int = WIDTH) -
 def _known(pieces: Pieces, count: int) -> Tensor:
     """Whether a transformer knows a piece of each word, bool `(count,)`; padding and the unknown word are none."""
     ids, lengths = pieces.of(torch.arange(count))
-    known = ((ids != pieces.unknown) & (torch.arange(ids.shape[1]) < lengths[:, None])).any(1)
+    known = torch.arange(ids.shape[1]) < lengths[:, None]
+    if pieces.unknown is not None:
+        known &= ids != pieces.unknown
+    known = known.any(1)
     known[[PADDING, UNKNOWN]] = False
     return known
 

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from pyro_rationale.data.document import make_document
+from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.vectors import WordVectors, warn_of_language
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.nn import word_vectors
+from pyro_rationale.nn.pieces import Pieces
 from pyro_rationale.nn.pretrained import Transformer
 from pyro_rationale.nn.word_vectors import MOST_MADE, SPREAD, digest_of, find_vectors, transformer_vectors
 from tests.support.tiny_bert import make_tiny_bert
@@ -99,6 +101,18 @@ def test_words_that_the_transformer_cannot_spell_are_told_apart(folder: Path) ->
     assert found.known.tolist() == [False, False] + [True] * len(WORDS) + [False] * 2
     assert found.coverage == pytest.approx(6 / 8)
     assert not found.matrix[-2:].any()
+
+
+def test_tokenizers_of_several_kinds_say_what_they_cannot_spell(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    unigram = tokenizers.models.Unigram([("<s>", 0.0), ("<unk>", 0.0), ("good", -1.0), ("!", -2.0)], 1)
+    every = tokenizers.models.BPE({"!": 0, "g": 1, "o": 2, "d": 3}, [])  # its first piece is one as any other
+    found = []
+    for model in (unigram, every):
+        tokenizers.Tokenizer(model).save(str(tmp_path / "tokenizer.json"))
+        words = OpenVocabulary(("good", "!", "\u65e5"))
+        found.append(word_vectors._known(Pieces(tmp_path, words), len(words)).tolist()[2:])
+    assert found == [[True, True, False], [True, True, True]]  # a whole one of bytes spells the last word too
 
 
 def test_what_is_named(folder: Path, tmp_path: Path) -> None:
