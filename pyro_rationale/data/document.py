@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +20,9 @@ from pyro_rationale.errors import DataError
 
 if TYPE_CHECKING:
     from pyro_rationale.data.options import DataOptions
+
+_LIST = re.compile(r"[\[(][\[\](),\s\d]*[\])]")  # as JSON and Python write one
+_AS_JSON = str.maketrans("()", "[]")
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def make_document(
         rationales: gold rationales, one per annotator. Each is a list of `[start, end)` spans, of *words* for a list
             of words and of *characters* for a string (a word that a span touches is gold); or one 0 or 1 per word (of
             a string: per stretch between spaces, which then are the words), as a list or with spaces between them.
-            `None`, and any other string, is no rationale.
+            Either may be written as a string. `None`, and any other string, is no rationale.
         tokenizer: splits a string.
 
     Returns:
@@ -97,7 +102,7 @@ def make_document(
     Raises:
         ValueError: If a rationale does not fit the text, or if they cut the text into different words.
     """
-    parsed = [flags for rationale in rationales if (flags := _parsed(rationale)) is not None]
+    parsed = [flags for rationale in rationales if (flags := parsed_rationale(rationale)) is not None]
     plain = _cut(id, text, targets, max_words, tokenizer)
     if not parsed:
         return plain
@@ -200,20 +205,36 @@ def _annotated(plain: Document, text: str | Sequence[str], rationale: list[Any],
         return replace(plain, gold=tuple(map(bool, rationale[:max_words])))
     spans = [_span(value, len(text)) for value in rationale]
     if isinstance(text, str):
-        gold = tuple(any(start < e and s < end for s, e in spans) for start, end in plain.offsets)
+        gold = tuple(any(start < e and s < end for s, e in spans if s < e) for start, end in plain.offsets)
     else:
         gold = flags_of(spans, len(text))[:max_words]
     return replace(plain, gold=gold)
 
 
-def _parsed(rationale: Any) -> list[Any] | None:
-    """A rationale as a list; `None` if there is none."""
+def parsed_rationale(rationale: Any) -> list[Any] | None:
+    """A rationale as a list; `None` if there is none.
+
+    Raises:
+        ValueError: it is neither a list nor a string.
+    """
     if isinstance(rationale, str):
-        flags = rationale.split()
-        return [int(flag) for flag in flags] if flags and set(flags) <= {"0", "1"} else None
+        return _written(rationale.strip())
     if isinstance(rationale, list | None):
         return rationale
     raise ValueError(f"its rationale is {shown(rationale)}, not a list")
+
+
+def _written(text: str) -> list[Any] | None:
+    """A list that a table without lists, such as CSV, has as a string: flags, or spans in brackets."""
+    is_list = _LIST.fullmatch(text) is not None
+    flags = (text[1:-1] if is_list else text).replace(",", " ").split()
+    if flags and set(flags) <= {"0", "1"}:
+        return [int(flag) for flag in flags]
+    try:
+        found = json.loads(text.translate(_AS_JSON)) if is_list else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None
 
 
 def _span(value: Any, length: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from pyro_rationale.data.cache.arrow import ArrowFile, Metadata
 from pyro_rationale.data.cache.columns import Packed, pack
 from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpora import _table
+from pyro_rationale.data.corpora._gold import gold_columns
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import document_maker, words_beyond
 from pyro_rationale.data.files.saved_datasets import is_dataset, read_files
@@ -28,7 +29,7 @@ from pyro_rationale.data.text_lengths import MOST_WORDS, fitting_counts
 from pyro_rationale.data.tokenizers import TOKENIZERS
 
 _COUNTED = 10_000
-_READER = 3  # counted up when rows or cells of a file are read otherwise than before
+_READER = 4  # counted up when rows or cells of a file are read otherwise than before
 
 
 def load_cached_table(
@@ -165,8 +166,9 @@ def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.
 
 
 def _chunks(path: Path, options: DataOptions, spec: TargetSpec | None, facts: Metadata) -> Iterator[Packed]:
-    table, gold = _table.opened(path, options), _table.gold_columns(options)
+    table = _table.opened(path, options)
     text, names = _table.columns_of([table], options, spec)
+    gold = gold_columns(table, text, options, spec)
     counts = ("rows", "unrated", "cut", "beyond")
     facts |= {"columns": list(table.columns), "faults": 0, "first_fault": "", **dict.fromkeys(counts, 0)}
     weight = _table.weight_column(table.columns, options)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pyro_rationale.data.cache.dataset import ArrowDocuments, document_weights, taken, target_rows, text_keys
+from pyro_rationale.data.corpora._gold import NO_COLUMN, gold_columns, rationales_of
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, document_maker
 from pyro_rationale.data.files.tables import Row, Table, check_column, check_filled, read_table
@@ -37,7 +38,6 @@ FEWEST_ROWS = 10
 MOST_UNRATED = 0.5  # share of rows without a target, beyond which the column is likely the wrong one
 _LARGE = 1 << 29  # bytes
 _MANY = 1000  # texts that tell what a column holds
-_GOLD_COLUMN, _MAPS_COLUMN, _NO_COLUMN = "rationale", "rationales", "none"
 
 
 def load_table(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
@@ -61,7 +61,7 @@ def load_table(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
             log.warning("%s: is large; --cache FOLDER cuts it into words once and then needs little memory", path)
     tables = [opened(path, options) for path in paths(options)]
     text, names = columns_of(tables, options, spec)
-    return corpus_of(options, spec, [_HeldTable(table, text, names, options) for table in tables])
+    return corpus_of(options, spec, [_HeldTable(table, text, names, options, spec) for table in tables])
 
 
 def paths(options: DataOptions) -> list[Path]:
@@ -108,8 +108,11 @@ class TableRows(ABC):
 class _HeldTable(TableRows):
     """Rows of one table in memory."""
 
-    def __init__(self, table: Table, text: str, names: tuple[str, ...], options: DataOptions) -> None:
-        faults, make, gold = Faults(table.path, options.skip_bad_rows), document_maker(options), gold_columns(options)
+    def __init__(
+        self, table: Table, text: str, names: tuple[str, ...], options: DataOptions, spec: TargetSpec | None
+    ) -> None:
+        faults, make = Faults(table.path, options.skip_bad_rows), document_maker(options)
+        gold = gold_columns(table, text, options, spec)
         weight = weight_column(table.columns, options)
         rows = ((row.where, row) for row in rows_of(table, text, names, gold, weight))
         cut = list(faults.parsed(rows, lambda _, row: cut_row(row, text, names, gold, make, weight)))
@@ -253,15 +256,9 @@ def columns_of(
         check_column(first.path, first.columns, options.weight_column, "--weight-column")
         if options.weight_column in (text, *names):
             raise ConfigError(f"--weight-column: {options.weight_column} is the text or a target; name another column")
-    if options.rationale_column not in (None, _NO_COLUMN) and spec is None:
+    if options.rationale_column not in (None, NO_COLUMN) and spec is None:
         check_column(first.path, first.columns, str(options.rationale_column), "--rationale-column")
     return text, names
-
-
-def gold_columns(options: DataOptions) -> tuple[str, ...]:
-    """The columns with gold rationales that may be there; one called `rationales` holds a list of them."""
-    name = options.rationale_column
-    return (_GOLD_COLUMN, _MAPS_COLUMN) if name is None else () if name == _NO_COLUMN else (name,)
 
 
 def weight_column(columns: Sequence[str], options: DataOptions) -> str | None:
@@ -328,10 +325,8 @@ def cut_row(
     cells = tuple(read_cell(row.cells, name, required=False) for name in names)
     if all(cell is None for cell in cells):
         return None
-    rationales = [row.cells.get(name) for name in gold if name != _MAPS_COLUMN]
-    maps = row.cells.get(_MAPS_COLUMN)
     try:
-        document = make(row.where, content, rationales=maps if maps and isinstance(maps, list) else rationales)
+        document = make(row.where, content, rationales=rationales_of(row, gold))
     except ValueError as error:
         given = [name for name in gold if row.cells.get(name) is not None]
         hint = f" (if {given[0]!r} holds no rationales: --rationale-column none)" if given else ""
