@@ -292,3 +292,12 @@ def test_halves_of_characters(tmp_path: Path) -> None:
             load_corpus(DataOptions(data=str(path), target_column=("y",)))
     path.write_text(fine)
     assert load_corpus(DataOptions(data=str(path), target_column=("y",))).train
+
+
+def test_a_header_among_the_rows_is_a_fault(tmp_path: Path) -> None:
+    """Files that were joined with their headers: a label would be the name of its column."""
+    path = tmp_path / "a.csv"
+    rows = rows_of(path, "text,y\ngood,a\nbad,b\n text,y\ntext,y\ny,text\n")
+    assert [row.fault and row.fault[:22] for row in rows] == [None, None, None, "is the header once mor", None]
+    assert cells_of(path, "text\ngood\ntext\n") == [("good",), ("text",)]  # a text may be that word
+    assert cells_of(path, "text,y\ntext,y\n", header=False) == [("text", "y"), ("text", "y")]

@@ -267,6 +267,8 @@ def _separated(path: Path, kind: str, encoding: str | None, separator: str | Non
                 hint = more if len(fields) > len(columns) else fewer
                 number = f"{len(fields)} field{'s' * (len(fields) != 1)}"
                 fault = f"has {number} where the header has {len(columns)} ({hint})"
+            if header and len(columns) > 1 and fields == first.fields:
+                fault = "is the header once more (are several files joined?)"
             yield Row(f"line {record.first}", {} if fault else dict(zip(columns, fields, strict=True)), fault)
 
     return Table(path, lambda _: rows(), columns)
