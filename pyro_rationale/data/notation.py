@@ -20,9 +20,17 @@ _POINTED = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?")  # thousands, o
 # Not read, but told from labels: 1 234,50 and prices.
 _OTHER = re.compile(r"[+-]?\d{1,3}(?:[.\s'’]\d{3})+(?:[.,]\d+)?|[$€£¥]\s?\d[\d.,]*|\d[\d.,]*\s?[$€£¥]")
 _YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
+_NAMED = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_NTH = rf"{_DAY}(?:st|nd|rd|th|\.)?"
+_OF_YEAR = rf"(?:{_NAMED}[ -]{_NTH},?|{_NTH}[ -]{_NAMED},?|{_NAMED})[ -](?:{_YEAR}|\d\d)"
+_TIME = r"(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?: ?[ap]\.?m\.?)?"
 _DATE = re.compile(
-    rf"(?:{_YEAR}[-/]{_MONTH}|{_YEAR}([-/.]){_MONTH}\1{_DAY}|{_DAY}([-/.]){_DAY}\2{_YEAR}|{_MONTH}/{_YEAR})(?:[T ,].*)?"
+    rf"(?:{_YEAR}[-/]{_MONTH}|{_YEAR}([-/.]){_MONTH}\1{_DAY}|{_DAY}([-/.]){_DAY}\2(?:{_YEAR}|\d\d)|{_MONTH}/{_YEAR}"
+    rf"|{_MONTH} {_DAY}, {_YEAR}|{_OF_YEAR}|{_TIME})(?:[T ,].*)?",
+    re.IGNORECASE,
 )
+_SINCE_1970 = (946_684_800, 2_145_916_800)  # 2000 to 2037, in seconds
+_FEWEST_ROWS, _GAPS = 20, 1.25  # row numbers, and how much further they may go than there are rows
 _DATE_NUMBER = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")  # 20240501
 
 
@@ -60,7 +68,8 @@ def notation_of(counts: Mapping[str, int]) -> Notation | None:
         return sum(counts[cell] for cell in cells) >= least
 
     if are_most(dates := list(filter(_DATE.fullmatch, others))):
-        raise ValueError(f"holds dates, such as {shown(dates[0])}; name another column")
+        what = "times" if re.match(_TIME, dates[0]) else "dates"
+        raise ValueError(f"holds {what}, such as {shown(dates[0])}; name another column")
     matches = {cell: match for cell in others if (match := _OUT_OF.fullmatch(cell))}
     plain = {cell: _point(match[1]) for cell, match in matches.items()}
     tops = sorted({int(match[2]) for match in matches.values()})
@@ -91,6 +100,22 @@ def looks_numeric(cell: str) -> bool:
 def are_dates(numbers: Sequence[str]) -> bool:
     """Whether whole numbers are dates without signs between year, month and day."""
     return all(map(_DATE_NUMBER.fullmatch, numbers))
+
+
+def are_times(numbers: Sequence[str]) -> bool:
+    """Whether numbers are seconds since 1970, or thousandths to billionths of them, of 2000 to 2037."""
+    low, high = _SINCE_1970
+    return len(numbers) > 2 and any(
+        all(low * unit <= (number_of(cell) or 0.0) < high * unit for cell in numbers) for unit in (1, 1e3, 1e6, 1e9)
+    )
+
+
+def are_row_numbers(numbers: Sequence[str]) -> bool:
+    """Whether different whole numbers are those of rows, or ids: nearly all from the lowest to the highest occur."""
+    if len(numbers) < _FEWEST_ROWS or not all(cell.isascii() and cell.isdigit() for cell in numbers):
+        return False
+    values = list(map(int, numbers))
+    return max(values) - min(values) < _GAPS * len(values)
 
 
 def thousandths(counts: Iterable[str]) -> str | None:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pyro_rationale.data.cache.dataset import target_rows
-from pyro_rationale.data.document import Document
+from pyro_rationale.data.doubts import warn_of_similar
 from pyro_rationale.data.files.text import check_whole, log
-from pyro_rationale.data.notation import Notation, are_dates, looks_numeric, notation_of, thousandths
+from pyro_rationale.data.notation import (
+    Notation,
+    are_dates,
+    are_row_numbers,
+    are_times,
+    looks_numeric,
+    notation_of,
+    thousandths,
+)
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from pyro_rationale.tasks._cells import MOSTLY, Cell, cell_of, check_alike, is_number, label_of, number_of
-from pyro_rationale.tasks._levels import TOLERANCE, few_levels, is_level, levels_of
+from pyro_rationale.tasks._levels import is_level, levels_of
 
 __all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "gaps_line", "is_gap", "read_cell", "reader_of",
-           "warn_of_far_values", "warn_of_gaps"]  # fmt: skip
+           "warn_of_gaps"]  # fmt: skip
 
 _MISSING = ("nan", "+nan", "-nan")  # as programs write that there is no number
 _NOT_FINITE = (*_MISSING, "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
@@ -33,9 +36,6 @@ _GAPS = frozenset([*_MISSING, *_NO_ANSWER, "none", "<na>"])
 _LONG = 20  # characters: no text of so many, with the blanks around it, is looked at
 LARGEST = 1e30  # rating: squares of larger ones are beyond single precision
 _ID_DIGITS, _MOST_IDS = 7, 50  # whole numbers of 7 digits or more, of which at most 50 occur, may be names
-_FAR = 0.9  # a value that alone makes more than this share of the range of all ratings is far from the others,
-_FEW = 0.1  # and may be a slip if a smaller share of the ratings than this has it
-_WIDE = 100  # times the span of all ratings: a scale that is likely of something else
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def reader_of(
         notations, aliases = [None] * len(names), [_whole_numbers(column) for column in counts]
         cells = list(map(_replaced, counts, aliases))
         for place, column in zip(places, counts, strict=True):
-            _warn_of_similar(place, column)
+            warn_of_similar(place, column)
     spec = TASKS[task].make_spec(task, where, names, cells, scale)
     for place, ends in zip(places, spec.ranges, strict=False):
         if max(map(abs, ends)) > LARGEST:
@@ -232,8 +232,13 @@ def _check_clear(place: str, counts: Mapping[str, int]) -> None:
         codes = [cell for cell in others if cell.isdigit()]  # with zeros in front
         if codes:
             raise ConfigError(f"{place} holds numbers, and {listed(codes, 3)}, which may be a code; say {ways}")
-        if are_dates(numbers):
-            raise ConfigError(f"{place} holds dates, such as {numbers[0]}; name another --target-column, or say {ways}")
+        if are_dates(numbers) or are_times(numbers):
+            what = f"{'dates' if are_dates(numbers) else 'times, counted from 1970'}, such as {numbers[0]}"
+            raise ConfigError(f"{place} holds {what}; name another --target-column, or say {ways}")
+        if are_row_numbers(numbers) and len(numbers) == total:
+            low, high = min(numbers, key=int), max(numbers, key=int)
+            raise ConfigError(f"{place} numbers the rows, each with another one of {low} to {high}; name another "
+                              "--target-column, or say --task regression if these are ratings")
         if len(numbers) <= _MOST_IDS and all(n.isdigit() and len(n) >= _ID_DIGITS for n in numbers):
             raise ConfigError(f"{place} holds numbers like names, such as {numbers[0]}; say {ways}")
     elif sum(counts[cell] for cell in counts if looks_numeric(cell)) >= MOSTLY * total:
@@ -252,65 +257,6 @@ def _whole_numbers(counts: Mapping[str, int]) -> dict[str, str]:
     points = [cell for cell in counts if "." in cell and is_number(cell)]
     whole = {cell: cell.removesuffix(".0") for cell in points}
     return whole if all(label.lstrip("+-").isdigit() for label in whole.values()) else {}
-
-
-def _warn_of_similar(place: str, counts: Mapping[str, int]) -> None:
-    """Log labels that differ in nothing but capitals, spaces, or how a character is encoded."""
-    spellings: dict[str, list[str]] = {}
-    for label in sorted(counts):
-        plain = unicodedata.normalize("NFKC", label).casefold()
-        spellings.setdefault("".join(plain.split()), []).append(label)
-    for similar in spellings.values():
-        if len(similar) > 1:
-            log.warning("%s: %s look alike, and are classes of their own", place, listed(similar))
-            return
-
-
-def warn_of_far_values(
-    spec: TargetSpec, parts: Sequence[tuple[str, Sequence[Document]]], given: bool = False
-) -> None:
-    """Log a rating that is often a slip, or a code for no answer: far from all others, and given by few.
-
-    Far is what alone makes nine tenths of the scale; beside a few evenly spaced levels it is what leaves out two of
-    them, or is below 0 where they are not: 9, or -1, beside 1 to 5.
-
-    Args:
-        spec: the targets.
-        parts: files by name, and their documents.
-        given: the user named the scale; then it is logged if it is far wider than the ratings.
-    """
-    rows = [target_rows(documents, len(spec.names)) for _, documents in parts]
-    for i, name in enumerate(spec.names if spec.ranges else ()):
-        values = np.concatenate([targets[:, i] for targets in rows])
-        different, counts = np.unique(values[~np.isnan(values)], return_counts=True)
-        (low, high), size = spec.ranges[i], np.ptp(different) if len(different) else 0.0
-        if given and 0 < size < (high - low) / _WIDE:
-            log.warning("%s: %r lies between %g and %g, and the scale goes from %g to %g; is it the right "
-                        "--target-range?", parts[0][0], name, different[0], different[-1], low, high)  # fmt: skip
-        if given or len(different) < 3:
-            continue
-        for end, rest in ((-1, different[:-1]), (0, different[1:])):
-            far = different[end]
-            alone = rest[-1] - rest[0] < (1 - _FAR) * size or _beside_levels(far, rest)
-            if alone and counts[end] < _FEW * counts.sum():
-                file, documents, targets = next(
-                    (*part, targets) for part, targets in zip(parts, rows, strict=True) if (targets[:, i] == far).any()
-                )
-                row = documents[int(np.flatnonzero(targets[:, i] == far)[0])].id
-                log.warning(
-                    "%s, %s: %r is %g%s, all other values lie between %g and %g; if it is a slip, mend it, if it "
-                    "stands for no answer, leave the cell empty, or give the scale with --target-range",
-                    file, row, name, far, f" (as in {counts[end]} rows)" if counts[end] > 1 else "", rest[0], rest[-1],
-                )  # fmt: skip
-
-
-def _beside_levels(value: float, others: NDArray[np.float64]) -> bool:
-    """Whether a rating is beyond a few evenly spaced ones by more than two steps, or below 0 where they are not."""
-    count = few_levels(others, others[0], others[-1])
-    if count is None:
-        return False
-    gap = max(others[0] - value, value - others[-1])
-    return bool(value < 0 <= others[0] or gap > (2 + TOLERANCE) * (others[-1] - others[0]) / (count - 1))
 
 
 def is_gap(cell: str) -> bool:

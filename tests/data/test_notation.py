@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from pyro_rationale.data.notation import notation_of, thousandths
+from pyro_rationale.data.notation import are_row_numbers, are_times, notation_of, thousandths
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,45 @@ def test_a_few_other_cells_are_slips() -> None:
     notation = notation_of(Counter({"4/5": 9, "3/5": 8, "N/A": 1}))
     assert notation is not None
     assert "N/A" not in notation.plain
+
+
+@pytest.mark.parametrize(
+    "cells",
+    ["01/12/24 31/12/24", "3.1.24 4.1.24", "05 21, 2014; 12 1, 2013", "Mar 1, 2024; Mar. 12 2024",
+     "1st May 2024; 2nd June 24", "3-May-2024; 4-Jun-24", "May 2024; June 2023", "9:30; 10:45 PM", "00:30:00; 23:59:59",
+     "may 1, 2024 10:00; MAY 2, 2024"],
+)  # fmt: skip
+def test_dates_and_times_as_people_write_them(cells: str) -> None:
+    parts = cells.split("; ") if ";" in cells else cells.split()
+    with pytest.raises(ValueError, match="holds (dates|times)"):
+        notation_of(Counter(parts))
+
+
+@pytest.mark.parametrize(
+    "cells", ["May June", "may_be not", "1.0.0 1.0.1", "2024 2023", "1:75 2:80", "25:10 30:20", "may 1"]
+)
+def test_labels_that_are_no_dates(cells: str) -> None:
+    assert notation_of(Counter(cells.split())) is None
+
+
+@pytest.mark.parametrize(
+    ("numbers", "are"),
+    [
+        (["1700000000", "1700086400", "1600000000"], True),
+        (["1700000000123", "1700086400456", "1600000000789"], True),
+        (["1700000000", "1700086400"], False),
+        (["1700000000", "1700086400", "12"], False),
+        (["100000000", "200000000", "300000000"], False),
+    ],
+)
+def test_seconds_since_1970(numbers: list[str], are: bool) -> None:
+    assert are_times(numbers) == are
+
+
+def test_numbers_of_rows() -> None:
+    rows = list(map(str, range(1, 31)))
+    assert are_row_numbers(rows)
+    assert are_row_numbers([*rows[9:], *rows[:5]])  # not in order, and with gaps
+    assert not are_row_numbers(rows[:11])
+    assert not are_row_numbers([*rows, "90"])
+    assert not are_row_numbers([*rows, "4.5"])

@@ -98,9 +98,9 @@ def _spans(text: Any, cell: Any) -> Iterator[tuple[str, tuple[int, int]]]:
     """The spans of characters in a cell, each with its text."""
     found = parsed_rationale(cell) if isinstance(cell, (str, list)) else None
     for item in found or ():
-        if isinstance(text, str) and isinstance(item, list) and [type(end) for end in item] == [int, int]:
-            if 0 <= item[0] < item[1] <= len(text):
-                yield text, (item[0], item[1])
+        pair = item if isinstance(item, list) and [type(end) for end in item] == [int, int] else (0, 0)
+        if isinstance(text, str) and 0 <= pair[0] < pair[1] <= len(text):
+            yield text, (pair[0], pair[1])
 
 
 def _is_inside(text: str, place: int) -> bool:

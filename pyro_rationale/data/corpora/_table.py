@@ -16,6 +16,7 @@ from pyro_rationale.data.cache.dataset import ArrowDocuments, document_weights, 
 from pyro_rationale.data.corpora._gold import NO_COLUMN, gold_columns, rationales_of
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, document_maker
+from pyro_rationale.data.doubts import check_files_alike, warn_of_far_values, warn_of_odd_labels
 from pyro_rationale.data.files.tables import Row, Table, check_column, check_filled, read_table
 from pyro_rationale.data.files.text import Faults, check_whole, listed, log, shown
 from pyro_rationale.data.options import DataOptions
@@ -26,7 +27,6 @@ from pyro_rationale.data.targets import (
     is_gap,
     read_cell,
     reader_of,
-    warn_of_far_values,
     warn_of_gaps,
 )
 from pyro_rationale.data.weighting import EQUAL
@@ -180,6 +180,8 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
     if spec is None:
         named = [(str(table.path), part) for table, part in zip(tables, parts, strict=True)]
         warn_of_far_values(known, named, options.target_range is not None)
+        warn_of_odd_labels(known, named)
+        check_files_alike(known, named, options.target_range is not None)
     first, *given = parts
     dev = given.pop(0) if options.dev_data else None
     test = given.pop(0) if options.test_data else None
