@@ -12,6 +12,7 @@ from typing import Any
 from pyro_rationale.data.document import Document, make_document, with_words
 from pyro_rationale.data.files.tables import Row, Table, check_column, kind_of, read_table
 from pyro_rationale.data.files.text import Faults, check_text, check_whole, of_zeros, open_bytes
+from pyro_rationale.data.garbled import Garbled
 from pyro_rationale.data.tokenizers import Tokenizer
 from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
@@ -116,7 +117,8 @@ def read_texts(
     path = user_path(source)
     if is_table(source):
         table = read_table(path, **layout)
-        return _table_texts(table, text_column, id_column, usual, own_ids, skip_bad_rows)
+        encoding = layout.get("encoding")
+        return _table_texts(table, text_column, id_column, usual, own_ids, skip_bad_rows, encoding)
     given = {"--text-column": text_column, "--id-column": id_column, "--encoding": layout.get("encoding"),
              "--separator": layout.get("separator"), "--no-header": not layout.get("header", True)}  # fmt: skip
     for flag in filter(given.get, given):
@@ -151,7 +153,13 @@ def _numbered(content: Iterable[bytes], source: str, faults: Faults) -> Iterator
 
 
 def _table_texts(
-    table: Table, text: str | None, id_column: str | None, usual: Sequence[str], own_ids: bool, skip: bool
+    table: Table,
+    text: str | None,
+    id_column: str | None,
+    usual: Sequence[str],
+    own_ids: bool,
+    skip: bool,
+    encoding: str | None,
 ) -> Texts:
     columns = table.columns
     column = text or next((name for name in (*usual, "text") if name in columns), None)
@@ -197,14 +205,16 @@ def _table_texts(
 
     from pyro_rationale.data.targets import is_gap, warn_of_gaps  # which need torch
 
-    found, gaps, count = Faults(table.path, skip), [], 0
+    found, gaps, garbled, count = Faults(table.path, skip), [], Garbled(), 0
     for where, _, content in rows(found):
         count += 1
+        garbled.add(where, content or "")
         if content is not None and is_gap(content):
             gaps.append((where, content))
     if found.count == found.rows:
         raise DataError(f"{table.path}: none of its {found.rows} rows can be read (first fault: {found.first})")
     warn_of_gaps(table.path, gaps, f"{count}")
+    garbled.report(table.path, encoding)
     return Texts(lambda: ((id, text) for _, id, text in rows(Faults(table.path, skip))), found, count, own_ids)
 
 

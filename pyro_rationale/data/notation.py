@@ -24,11 +24,12 @@ _NAMED = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _NTH = rf"{_DAY}(?:st|nd|rd|th|\.)?"
 _OF_YEAR = rf"(?:{_NAMED}[ -]{_NTH},?|{_NTH}[ -]{_NAMED},?|{_NAMED})[ -](?:{_YEAR}|\d\d)"
 _TIME = r"(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?: ?[ap]\.?m\.?)?"
-_DATE = re.compile(
+_DAYS = (
     rf"(?:{_YEAR}[-/]{_MONTH}|{_YEAR}([-/.]){_MONTH}\1{_DAY}|{_DAY}([-/.]){_DAY}\2(?:{_YEAR}|\d\d)|{_MONTH}/{_YEAR}"
-    rf"|{_MONTH} {_DAY}, {_YEAR}|{_OF_YEAR}|{_TIME})(?:[T ,].*)?",
-    re.IGNORECASE,
+    rf"|{_MONTH} {_DAY}, {_YEAR}|{_OF_YEAR}|{_TIME})"
 )
+_DATE = re.compile(rf"{_DAYS}(?:[T ,].*)?", re.IGNORECASE)
+_DATE_ALONE = re.compile(rf"{_DAYS}(?:[T ,]*{_TIME}[\d.:+-]*Z?)?", re.IGNORECASE)
 _SINCE_1970 = (946_684_800, 2_145_916_800)  # 2000 to 2037, in seconds
 _FEWEST_ROWS, _GAPS = 20, 1.25  # row numbers, and how much further they may go than there are rows
 _DATE_NUMBER = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")  # 20240501
@@ -95,6 +96,11 @@ def looks_numeric(cell: str) -> bool:
     """Whether a cell is a number in any notation."""
     forms = (_OUT_OF, _PERCENT, _UNIT, _DRAWN, _DECIMAL_COMMA, _GROUPED, _OTHER)
     return is_number(cell) or any(form.fullmatch(cell) for form in forms)
+
+
+def is_date(cell: str) -> bool:
+    """Whether a cell is a date or a time and nothing else, as people and programs write them."""
+    return _DATE_ALONE.fullmatch(cell) is not None
 
 
 def are_dates(numbers: Sequence[str]) -> bool:

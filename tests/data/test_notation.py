@@ -101,7 +101,7 @@ def test_a_few_other_cells_are_slips() -> None:
 )  # fmt: skip
 def test_dates_and_times_as_people_write_them(cells: str) -> None:
     parts = cells.split("; ") if ";" in cells else cells.split()
-    with pytest.raises(ValueError, match="holds (dates|times)"):
+    with pytest.raises(ValueError, match=r"holds (dates|times)"):
         notation_of(Counter(parts))
 
 

@@ -19,6 +19,8 @@ from pyro_rationale.data.document import Document, document_maker
 from pyro_rationale.data.doubts import check_files_alike, warn_of_far_values, warn_of_odd_labels
 from pyro_rationale.data.files.tables import Row, Table, check_column, check_filled, read_table
 from pyro_rationale.data.files.text import Faults, check_whole, listed, log, shown
+from pyro_rationale.data.garbled import Garbled
+from pyro_rationale.data.notation import is_date
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.targets import (
@@ -170,7 +172,7 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
         faults = table.faults
         faults.report()
         documents = rows_with_weight(table.path, documents)
-        _look_for_gaps(table.path, documents)
+        _look_for_faulty(table.path, documents, options.encoding)
         if spec is None:
             EQUAL.relative(documents, f"{table.path}, ")
             _check_texts(table.path, text, documents)
@@ -207,21 +209,27 @@ def _check_enough(table: TableRows, count: int, fewest: int) -> None:
 
 
 def _check_texts(path: Path, column: str, documents: Sequence[Document]) -> None:
-    """Look at the first texts: numbers alone are no texts.
+    """Look at the first texts: numbers alone are no texts, nor are dates.
 
     Raises:
-        ConfigError: most of them are numbers.
+        ConfigError: most of them are such.
     """
     texts = [document.text.strip() for document in islice(documents, _MANY)]
-    numbers = list(filter(is_number, texts))
-    if texts and len(numbers) >= MOSTLY * len(texts):
-        raise ConfigError(f"{path}: column {column!r} holds numbers, such as {numbers[0]}; name another --text-column")
+    for what, is_such in (("numbers", is_number), ("dates or times", is_date)):
+        such = list(filter(is_such, texts))
+        if texts and len(such) >= MOSTLY * len(texts):
+            raise ConfigError(f"{path}: column {column!r} holds {what}, such as {such[0]}; name another --text-column")
 
 
-def _look_for_gaps(path: Path, documents: Sequence[Document]) -> None:
-    """Log texts that may say that there is none; of an Arrow file, which may be larger than memory, the first alone."""
+def _look_for_faulty(path: Path, documents: Sequence[Document], encoding: str | None) -> None:
+    """Log texts that may say that there is none, or are garbled; of an Arrow file, perhaps a large one, the first."""
     most = _MANY if isinstance(documents, ArrowDocuments) else len(documents)
-    gaps = [(document.id, document.text) for document in islice(documents, most) if is_gap(document.text)]
+    gaps, garbled = [], Garbled()
+    for document in islice(documents, most):
+        garbled.add(document.id, document.text)
+        if is_gap(document.text):
+            gaps.append((document.id, document.text))
+    garbled.report(path, encoding)
     warn_of_gaps(path, gaps, str(len(documents)) if most >= len(documents) else f"the first {most}")
 
 
