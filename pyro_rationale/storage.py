@@ -64,7 +64,19 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException as problem:
         if not special:
             partial.unlink(missing_ok=True)
-        if isinstance(problem, OSError) and problem.errno and problem.filename in (None, str(partial)):
+        if isinstance(problem, OSError) and problem.filename == str(partial):
+            problem.filename = None
+        with naming(path):
+            raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Context in which an error of the operating system that names no file, such as a full disk, names `path`."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno and problem.filename is None:
             raise OSError(problem.errno, os.strerror(problem.errno), str(path)) from problem
         raise
 

@@ -21,7 +21,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.optional import optional
 from pyro_rationale.prediction.rows import Cells, Layout
 from pyro_rationale.prediction.scorer import Chunk
-from pyro_rationale.storage import locked, parse_json, replacing, write_json
+from pyro_rationale.storage import locked, naming, parse_json, replacing, write_json
 
 ROWS_AT_ONCE = 2048  # of a Parquet file's row group
 OTHERS = object()  # in the place of the id of a row that nothing of ours has written
@@ -146,7 +146,8 @@ class ScoreFile:
     def start(self) -> None:
         """Begin with nothing but the first line."""
         self.state.unlink(missing_ok=True)
-        self.partial.write_bytes(encoded(self.head))
+        with naming(self.partial):
+            self.partial.write_bytes(encoded(self.head))
         self._save(self.partial.stat().st_size)
 
     def resume(self) -> bool:
@@ -173,7 +174,7 @@ class ScoreFile:
 
     def append(self, chunk: Chunk) -> None:
         """Write the lines of a chunk; they are there from then on, whatever happens."""
-        with self.partial.open("ab") as file:
+        with naming(self.partial), self.partial.open("ab") as file:
             file.write(encoded(chunk.lines))
             file.flush()
             os.fsync(file.fileno())

@@ -10,6 +10,7 @@ import pytest
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.prediction.score_file import ScoreFile
 from pyro_rationale.prediction.scorer import Chunk
+from tests.support.small_fit import disk_of
 
 
 def chunk(lines: str) -> Chunk:
@@ -131,3 +132,18 @@ def test_what_holds_no_row_is_removed(tmp_path: Path) -> None:
     file.start()
     file.discard()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_reported_with_the_name_of_the_file_and_nothing_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    file = begun(path)
+    with disk_of(1000), pytest.raises(OSError, match="too large") as problem:
+        file.append(chunk("x" * 2000 + "\n"))
+    assert problem.value.filename == str(file.partial)
+    with disk_of(10), pytest.raises(OSError, match="too large") as problem:
+        ScoreFile(tmp_path / "b.csv", {}, "id" * 20).start()
+    assert problem.value.filename == str(tmp_path / "b.csv.partial")
+    again = ScoreFile(path, {"texts": ["a.csv", 3]}, "id\n")
+    assert again.resume()
+    again.finish()
+    assert path.read_text() == "id\n1\n2\n"
