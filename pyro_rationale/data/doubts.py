@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,21 +30,21 @@ _QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
 _YES, _NO = frozenset(["1", "true", "t", "yes", "y"]), frozenset(["0", "false", "f", "no", "n"])
 
 
-def warn_of_similar(place: str, counts: Mapping[str, int]) -> None:
-    """Log labels that are hardly to be told apart, or of which several say yes, or no.
+def similar_labels(labels: Collection[str]) -> str:
+    """A line on labels that are hardly to be told apart, or of which several say yes, or no; empty if there are none.
 
     They differ in nothing but capitals, spaces, what cannot be seen, quotation marks, a mark at the end, or how a
     character is encoded.
     """
     spellings: dict[str, list[str]] = {}
-    for label in sorted(counts):
+    for label in sorted(labels):
         spellings.setdefault(_bare(label), []).append(label)
-    similar = [labels for labels in spellings.values() if len(labels) > 1]
+    similar = [alike for alike in spellings.values() if len(alike) > 1]
     if similar:
-        alike = "; ".join(map(listed, similar[:3]))
-        log.warning("%s: %s look alike, and are classes of their own", place, alike)
-    elif len(spellings) > 2 and spellings.keys() <= _YES | _NO:
-        log.warning("%s: %s are classes of their own; write yes in one way, and no", place, listed(sorted(counts)))
+        return f"{'; '.join(map(listed, similar[:3]))} look alike, and are classes of their own"
+    if len(spellings) > 2 and spellings.keys() <= _YES | _NO:
+        return f"{listed(sorted(labels))} are classes of their own; write yes in one way, and no"
+    return ""
 
 
 def _bare(label: str) -> str:
@@ -77,7 +77,7 @@ def warn_of_far_values(spec: TargetSpec, parts: Sequence[Part], given: bool = Fa
         for end, rest in ((-1, different[:-1]), (0, different[1:])):
             far = different[end]
             share, most = counts[end] / counts.sum(), _MOST if _CODE.fullmatch(f"{far:g}") else _FEW
-            alone = rest[-1] - rest[0] < (1 - _FAR) * size or _beside_levels(far, rest, share < _FEW)
+            alone = rest[-1] - rest[0] < (1 - _FAR) * size or _beside_levels(far, rest, bool(share < _FEW))
             if alone and share < most:
                 file, documents, targets = next(
                     (*part, targets) for part, targets in zip(parts, rows, strict=True) if (targets[:, i] == far).any()
@@ -110,7 +110,7 @@ def warn_of_odd_labels(spec: TargetSpec, parts: Sequence[Part]) -> None:
     for i, name in enumerate(spec.names):
         counts: Counter[float] = Counter()
         for _, documents in parts:
-            counts.update(value for value in _known(spec, documents, i).tolist())
+            counts.update(_known(spec, documents, i).tolist())
         once = [value for value, count in counts.items() if count == 1]
         others = [count for count in counts.values() if count > 1]
         if not once or len(others) < 2 or len(once) > len(others) or np.median(others) < _USUAL:
@@ -154,9 +154,8 @@ def check_files_alike(spec: TargetSpec, parts: Sequence[Part], given: bool = Fal
             elif not given and spec.ranges:
                 low, high = trained.min(), trained.max()
                 outside = (values < low) | (values > high)
-                narrow = len(np.unique(values)) > 2 and len(values) >= _USUAL
-                narrow = narrow and np.ptp(values) < _NARROW * (high - low)
-                if outside.mean() > _OUTSIDE or narrow:
+                several = len(np.unique(values)) > 2 and len(values) >= _USUAL
+                if outside.mean() > _OUTSIDE or (several and np.ptp(values) < _NARROW * (high - low)):
                     log.warning("%s: %r lies between %g and %g, and in %s between %g and %g; if these are two scales, "
                                 "rate on one", file, name, values.min(), values.max(), first, low, high)  # fmt: skip
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data.doubts import warn_of_similar
+from pyro_rationale.data.doubts import similar_labels
 from pyro_rationale.data.files.text import check_whole, log
 from pyro_rationale.data.notation import (
     Notation,
@@ -120,7 +120,8 @@ def reader_of(
         notations, aliases = [None] * len(names), [_whole_numbers(column) for column in counts]
         cells = list(map(_replaced, counts, aliases))
         for place, column in zip(places, counts, strict=True):
-            warn_of_similar(place, column)
+            if similar := similar_labels(column):
+                log.warning("%s: %s", place, similar)
     spec = TASKS[task].make_spec(task, where, names, cells, scale)
     for place, ends in zip(places, spec.ranges, strict=False):
         if max(map(abs, ends)) > LARGEST:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +15,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.data.doubts import similar_labels
 from pyro_rationale.data.files.text import check_whole
 from pyro_rationale.prediction.explanation import Explanations, class_probabilities, explain
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.sklearn.base import BATCH, RationaleEstimator
-from pyro_rationale.sklearn.inputs import check_texts, is_missing, names_of
+from pyro_rationale.sklearn.inputs import answers_of, check_labels, check_texts, is_missing, names_of
 from pyro_rationale.tasks import Numbers
 
 
@@ -67,7 +69,9 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         except TypeError as problem:
             raise ValueError(f"y mixes labels that cannot be sorted ({problem})") from None
         if len(classes) < 2:
-            raise ValueError(f"expected at least 2 classes in y, got only one class: {classes[0]!r}")
+            raise ValueError(f"expected at least 2 classes in y, got only one class: {classes.tolist()[0]!r}")
+        if labels.dtype.kind in "OU" and (similar := similar_labels([str(label) for label in classes])):
+            warnings.warn(f"y: {similar}", stacklevel=2)
         kind = "binary" if len(classes) == 2 else "multiclass"
         spec = TargetSpec(kind, names_of(y, 1), classes=tuple(map(str, classes)))
         numbers = index.tolist()
@@ -123,13 +127,14 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         """Predictions with their rationales, one per text; arguments as for :meth:`RationaleRegressor.explain`."""
         check_is_fitted(self, "fitted_")
         labels = dict(zip(self.classes_.tolist(), self.fitted_.spec.classes, strict=True))
-        named = tuple(labels.get(answer, answer) for answer in answers)
+        named = tuple(labels.get(answer, answer) for answer in answers_of(answers))
         options = {"samples": samples, "alternatives": alternatives, "contributions": contributions, "answers": named}
         with self._predicting(texts, **options) as arguments:
             return explain(*arguments, classes=self.classes_.tolist())
 
     def _labels(self, y: Any) -> NDArray[Any]:
         self._check_given(y)
+        check_labels(y)
         labels = column_or_1d(y, warn=True)
         if labels.dtype.kind in "fcO":
             for i, label in enumerate(labels):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from numbers import Number
 from typing import Any
+
+import numpy as np
 
 from pyro_rationale.data.files.text import check_whole
 from pyro_rationale.data.targets import gaps_line, is_gap
@@ -39,6 +42,38 @@ def check_texts(texts: Any, least: int = 1) -> list[str]:
     if len(items) < least:
         raise ValueError(f"Found {len(items)} text(s) (n_samples={len(items)}) while a minimum of {least} is required.")
     return [str(text) for text in items]  # numpy's strings would not be stored as plain ones
+
+
+def check_labels(y: Any) -> None:
+    """Refuse labels of which numpy would make texts: missing ones, and numbers among texts.
+
+    Raises:
+        ValueError: there are such; says where.
+    """
+    if not isinstance(y, (list, tuple)) and str(getattr(y, "dtype", "")) != "object":
+        return
+    first: dict[bool, Any] = {}
+    for i, label in enumerate(y):
+        if is_missing(label):
+            raise ValueError(f"Input y contains NaN (at position {i}); leave such texts out")
+        first.setdefault(isinstance(label, str), label)
+    if len(first) > 1 and isinstance(first[False], Number):
+        raise ValueError(f"y holds {first[True]!r} and {first[False]!r}; write all labels as texts, or all as numbers")
+
+
+def check_no_dates(y: Any) -> None:
+    """Refuse dates and durations, which numpy would take for nanoseconds.
+
+    Raises:
+        ValueError: there are such.
+    """
+    if hasattr(y, "dtype") and np.asarray(y).dtype.kind in "mM":
+        raise ValueError(f"y holds dates or times ({y.dtype}), and ratings are numbers")
+
+
+def answers_of(answers: Any) -> tuple[Any, ...]:
+    """Answers to show the evidence for: one text or number is one of them, and not its characters."""
+    return (answers,) if isinstance(answers, (str, Number)) else tuple(answers)
 
 
 def is_missing(value: Any) -> bool:

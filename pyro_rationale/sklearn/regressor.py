@@ -19,7 +19,7 @@ from pyro_rationale.options import decode
 from pyro_rationale.prediction.explanation import Explanations, explain
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.sklearn.base import RationaleEstimator
-from pyro_rationale.sklearn.inputs import check_texts, names_of
+from pyro_rationale.sklearn.inputs import answers_of, check_no_dates, check_texts, names_of
 from pyro_rationale.sklearn.parameters import naming_parameters
 from pyro_rationale.tasks import TASKS, LevelMixture, Numbers
 from pyro_rationale.tasks._levels import has_few_levels
@@ -151,7 +151,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
             A list of `N` :class:`~pyro_rationale.prediction.explanation.Explanation`.
         """
         options = {"samples": samples, "alternatives": alternatives, "contributions": contributions}
-        with self._predicting(texts, level=level, answers=tuple(answers), **options) as arguments:
+        with self._predicting(texts, level=level, answers=answers_of(answers), **options) as arguments:
             return explain(*arguments, single=self._one_dimensional)
 
     def score(self, texts: Any, y: Any, sample_weight: Any = None) -> float:
@@ -180,6 +180,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
     def _ratings(self, y: Any) -> Numbers:
         """`(N,)` or `(N, D)`, finite but for NaN in the second case."""
         self._check_given(y)
+        check_no_dates(y)
         try:
             ratings = check_array(
                 y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y",

@@ -82,6 +82,9 @@ def test_bad_ratings_are_refused() -> None:
         tiny().fit(TEXTS, np.full(60, 0.5))
     with pytest.raises(ValueError, match="y holds 'good', and ratings are numbers; RationaleClassifier"):
         tiny().fit(TEXTS, LABELS)
+    for dates in (np.arange(60).astype("datetime64[D]"), np.arange(60).astype("timedelta64[s]")):
+        with pytest.raises(ValueError, match=r"y holds dates or times .*, and ratings are numbers"):
+            tiny().fit(TEXTS, dates)
 
 
 def test_bad_labels_are_refused() -> None:
@@ -98,8 +101,26 @@ def test_bad_labels_are_refused() -> None:
         model.fit(TEXTS, ["good", "b\ud800d"] * 30)
     with pytest.raises(ValueError, match="1d array"):
         model.fit(TEXTS, np.zeros((60, 2)))
+    with pytest.raises(ValueError, match=r"contains NaN \(at position 1"):
+        model.fit(TEXTS, ["good", float("nan"), "bad"] * 20)
+    with pytest.raises(ValueError, match="y holds 'a' and 1; write all labels as texts"):
+        model.fit(TEXTS, ["a", 1, "b"] * 20)
+    with pytest.raises(ValueError, match="y holds 'a' and True; write all labels as texts"):
+        model.fit(TEXTS, np.array(["a", True] * 30, dtype=object))
     with pytest.raises(ValueError, match="target_range is for ratings"):
         tiny(RationaleClassifier, target_range=(0, 1)).fit(TEXTS, LABELS)
+
+
+def test_labels_that_look_alike_are_told() -> None:
+    with pytest.warns(UserWarning, match="y: .*good, good look alike"):
+        tiny(RationaleClassifier, steps=2, anneal=1).fit(TEXTS, ["good", " good", "bad"] * 20)
+
+
+def test_one_answer_is_no_list_of_its_characters(fitted: dict[str, Any]) -> None:
+    """`explain(texts, answers="10")` asked for 1 and 0."""
+    for answer in (0.5, "0.5"):
+        (explanation,) = fitted["one"].explain(TEXTS[:1], samples=5, answers=answer)
+        assert len(explanation.answers) == 1
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_interval", "explain"])
