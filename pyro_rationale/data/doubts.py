@@ -1,4 +1,4 @@
-"""What is odd about target columns and is read all the same: each doubt is one line in the log, with its remedy."""
+"""Doubts about target columns, which are read all the same: each is one line in the log, with its remedy."""
 
 from __future__ import annotations
 
