@@ -109,12 +109,14 @@ def test_a_batch_says_which_words_are_excluded() -> None:
 
 def test_a_vocabulary_keeps_its_exclusion(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary.json"
-    for exclusion in (PLAIN, Exclusion(punctuation=True, sentence_ends=True), Exclusion(negations=True)):
+    classes = Exclusion(punctuation=True, sentence_ends=True), Exclusion(negations=True), Exclusion(written_words=True)
+    for exclusion in (PLAIN, *classes):
         Vocabulary(["soup"], exclusion).save(path)
         assert Vocabulary.load(path).excluded == exclusion
     Vocabulary(["soup"], PLAIN).save(path)
     older = path.read_text().replace('"sentence_ends": false', '"other": 0')  # of before there were such classes
-    older = older.replace('"negations": false', '"another": 0')
+    for later in ("negations", "written_words"):
+        older = older.replace(f'"{later}": false', f'"not {later}": 0')
     path.write_text(older)
     assert Vocabulary.load(path).excluded == PLAIN
     assert OpenVocabulary.of(Vocabulary.load(path)).excluded == PLAIN
