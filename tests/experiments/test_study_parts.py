@@ -179,7 +179,7 @@ def test_a_norm_is_a_flag_of_the_fit() -> None:
 
 @pytest.mark.parametrize("number", [2, 6])
 def test_questions_are_answered_once(number: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Two seeds of tiny fits: a table with every arm, and cells that are read the second time."""
+    """Two seeds of tiny fits: a table with every variant, and cells that are read the second time."""
     words = [str(number), "--seeds", "1", "--out", str(tmp_path / "cells"), "--json", str(tmp_path / "a.json")]
     words += ["--markdown", str(tmp_path / "a.md"), *flags_of(documents=24, steps=4, hidden=4)]
     for _ in range(2):
@@ -191,10 +191,10 @@ def test_questions_are_answered_once(number: int, tmp_path: Path, capfd: pytest.
     (rows,) = first["tables"].values()
     if number == 2:
         rules = ("agreeing", "mode", "threshold", "sample", "threshold .2", "average of 8")
-        assert [row["arm"] for row in rows][:6] == [f"relaxed: {rule}" for rule in rules]
+        assert [row["variant"] for row in rows][:6] == [f"relaxed: {rule}" for rule in rules]
         assert len(rows) == 18
     else:
-        assert [row["arm"] for row in rows] == ["relaxed, exact KL", "soft attention", "hard stochastic attention"]
+        assert [row["variant"] for row in rows] == ["relaxed, exact KL", "soft attention", "hard stochastic attention"]
         assert rows[1]["error_reading_all"] is not None
     assert "| relaxed" in (tmp_path / "a.md").read_text()
     shown = capfd.readouterr().out
@@ -208,7 +208,7 @@ def test_a_rule_that_cells_of_older_versions_lack_has_no_row(tmp_path: Path, mon
 
     monkeypatch.setattr(Study, "_fit", fit)
     rows = answer(QUESTIONS[2], Study(tmp_path, FEW), 2, by_rule=True)
-    assert [row["arm"] for row in rows][:2] == ["relaxed: mode", "relaxed: sample"]
+    assert [row["variant"] for row in rows][:2] == ["relaxed: mode", "relaxed: sample"]
     assert rows[0]["mse"] == pytest.approx([0.5, 0.5], abs=0.3)
 
 
@@ -226,9 +226,9 @@ def test_processes_share_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda _: run_cells(Study(tmp_path, FEW), asked, 2), range(3)))
         rows = list(pool.map(lambda _: answer(QUESTIONS[1], Study(tmp_path, FEW), 3, by_rule=False), range(3)))
-    arms = {arm.name for question in asked for arm in question.variants}
-    expected = [(name, seed) for name in arms for seed in range(2)]
-    expected += [(arm.name, 2) for arm in QUESTIONS[1].variants]
+    variants = {variant.name for question in asked for variant in question.variants}
+    expected = [(name, seed) for name in variants for seed in range(2)]
+    expected += [(variant.name, 2) for variant in QUESTIONS[1].variants]
     assert sorted(made) == sorted(expected)
     assert rows[0] == rows[1] == rows[2]
     assert rows[0][0]["mse"] == [1.0, 1.0]
@@ -253,9 +253,9 @@ def test_a_question_that_nobody_asked(capfd: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize("corpus", list(BASES))
 def test_every_arm_is_a_configuration_of_its_own(corpus: str, tmp_path: Path) -> None:
-    arms = {arm.name: arm for question in QUESTIONS.values() for arm in question.variants}
+    variants = {variant.name: variant for question in QUESTIONS.values() for variant in question.variants}
     study = Study(tmp_path, {**BASES[corpus], "data": corpus})
-    cells = [StudyCell(arm, 3) for arm in arms.values() if not arm.attention]
+    cells = [StudyCell(variant, 3) for variant in variants.values() if not variant.attention]
     made = {json.dumps(study.config(cell).to_dict(), sort_keys=True) for cell in cells}
-    assert len(made) == len(arms) - 2  # soft and hard attention are no fits
+    assert len(made) == len(variants) - 2  # soft and hard attention are no fits
     assert all(f'"data": "{corpus}"' in config and '"seed": 3' in config for config in made)

@@ -1,4 +1,4 @@
-"""The questions on a table of meals: the table, which arms are asked, and the figures of an answer."""
+"""The questions on a table of meals: the table, which variants are asked, and the figures of an answer."""
 
 from __future__ import annotations
 
@@ -50,15 +50,16 @@ def test_a_seed_makes_a_table(tmp_path: Path) -> None:
 
 
 def test_every_arm_is_one_of_the_whole_study_and_a_configuration(tmp_path: Path) -> None:
-    known = [arm for question in QUESTIONS.values() for arm in question.variants]
+    known = [variant for question in QUESTIONS.values() for variant in question.variants]
     assert list(SMALL) == list(QUESTIONS)
     study = small_study(tmp_path)
     for number, question in SMALL.items():
         assert question.title == QUESTIONS[number].title
         assert len(question.variants) >= 2
-        assert all(arm in known for arm in question.variants)
-        assert all(study.config(StudyCell(arm, 0)).data.data == str(tmp_path / TABLE) for arm in question.variants)
-    assert all(arm.rules for arm in SMALL[RULE_QUESTION].variants)
+        assert all(variant in known for variant in question.variants)
+        tables = {study.config(StudyCell(variant, 0)).data.data for variant in question.variants}
+        assert tables == {str(tmp_path / TABLE)}
+    assert all(variant.rules for variant in SMALL[RULE_QUESTION].variants)
 
 
 def test_an_answer_has_a_row_per_arm_and_its_figure_the_numbers(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_an_answer_has_a_row_per_arm_and_its_figure_the_numbers(tmp_path: Path) 
 
     study = small_study(tmp_path, documents=60, steps=4, anneal=2, hidden=4)
     rows = small_answer(study, 6)
-    assert [row["arm"] for row in rows] == [arm.name for arm in SMALL[6].variants]
+    assert [row["variant"] for row in rows] == [variant.name for variant in SMALL[6].variants]
     figure = figure_module.Figure(layout="constrained")
     panels = figure.subplots(1, 2)
     plot_answer(panels, rows, ("mse", "error_reading_all"))
@@ -76,9 +77,9 @@ def test_an_answer_has_a_row_per_arm_and_its_figure_the_numbers(tmp_path: Path) 
     shares = plot_variants(figure.add_subplot(), rows, "selected")
     assert [text.get_text() for text in shares.texts] == [f"{100 * row['selected'][0]:.3g} %" for row in rows]
     assert [text.get_text() for text in panels[1].texts][::2] == ["\u2013", "\u2013"]
-    assert [label.get_text() for label in panels[0].get_yticklabels()] == [row["arm"] for row in rows]
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == [row["variant"] for row in rows]
     assert panels[0].get_xlabel() == "squared error"
-    seeds: list[dict[str, Any]] = [{"arm": "a", "mse": [1.0, 0.25]}, {"arm": "b", "mse": [2.0, None]}]
+    seeds: list[dict[str, Any]] = [{"variant": "a", "mse": [1.0, 0.25]}, {"variant": "b", "mse": [2.0, None]}]
     spread = plot_variants(figure.add_subplot(), seeds, "mse")
     assert spread.get_xlim()[1] > 2.0
     lines: Any = spread.collections[0]

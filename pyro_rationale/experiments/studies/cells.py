@@ -116,7 +116,7 @@ class Study(GridRunner[StudyCell]):
         variant = cell.variant
         measures = self._fit_attention(cell, config) if variant.attention else self._fit(cell, config)
         note(self.folder(cell), rows=self.rows(cell))
-        return {"arm": variant.name, "flags": variant.flags, "seed": cell.seed, "measures": measures}
+        return {"variant": variant.name, "flags": variant.flags, "seed": cell.seed, "measures": measures}
 
     def _fit(self, cell: StudyCell, config: Config) -> Measures:
         folder = self.folder(cell)

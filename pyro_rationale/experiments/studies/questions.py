@@ -45,7 +45,7 @@ def answer(question: Question, study: Study, seeds: int, by_rule: bool) -> list[
 
 
 def _row(name: str, cells: Sequence[Measures], more: tuple[str, ...]) -> Row:
-    row: Row = {"arm": name}
+    row: Row = {"variant": name}
     for measure in dict.fromkeys((*COLUMNS, *more)):
         values = [cell.get(measure) for cell in cells]
         usable = [float(v) for v in values if isinstance(v, (int, float)) and math.isfinite(v)]

@@ -29,7 +29,7 @@ def plot_variants(axes: Axes, rows: Sequence[Mapping[str, Any]], measure: str) -
 
     Args:
         axes: to draw into.
-        rows: of a study's answer: `arm`, and for the measure `[mean, standard deviation or None]` or `None`.
+        rows: of a study's answer: `variant`, and for the measure `[mean, standard deviation or None]` or `None`.
         measure: its key; variants without it get a dash and no bar.
     """
     from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -42,7 +42,7 @@ def plot_variants(axes: Axes, rows: Sequence[Mapping[str, Any]], measure: str) -
     for i, (pair, end) in enumerate(zip(pairs, ends, strict=True)):
         label = "\u2013" if not pair else f"{100 * pair[0]:.3g} %" if measure in SHARES else f"{pair[0]:.3g}"
         axes.annotate(label, (end, i), (4, 0), textcoords="offset points", va="center", fontsize="small")
-    axes.set_yticks(range(len(rows)), [row["arm"] for row in rows])
+    axes.set_yticks(range(len(rows)), [row["variant"] for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0.0, 1.3 * max(*ends, 1e-9))
     axes.xaxis.set_major_locator(MaxNLocator(4))
