@@ -232,6 +232,11 @@ def _flags(document: Document, flags: Sequence[bool] | None, name: str) -> NDArr
     return np.array(flags or [False], dtype=bool)
 
 
+def _of_a_word(flags: Any) -> Any:
+    """Flags of words as they are; of a text without words, which is read as one unknown word, a single 0."""
+    return flags if flags is None or len(flags) else np.zeros(1, dtype=flags.dtype)
+
+
 class _ArrowRows(Sequence[Encoded]):
     """Documents of an Arrow file, each encoded when it is needed."""
 
@@ -257,8 +262,8 @@ class _ArrowRows(Sequence[Encoded]):
         return Encoded(
             tokens if len(tokens) else np.array([UNKNOWN]),
             None if self._targets is None else self._targets[index],
-            documents.flags(index, "gold"),
-            documents.flags(index, "opinion"),
+            _of_a_word(documents.flags(index, "gold")),
+            _of_a_word(documents.flags(index, "opinion")),
             None if self._excluded is None else self._kinds(index),
             self._starts_of(index) if self._unit != "word" else None,
         )
@@ -267,7 +272,8 @@ class _ArrowRows(Sequence[Encoded]):
         """Kinds of a document's excluded words, from those that the words have alone."""
         assert self._excluded is not None
         alone = self._documents.encode(index, self._excluded).astype(np.uint8)
-        return self._in_context(alone, self._documents.joined(index))
+        kinds: NDArray[np.uint8] = _of_a_word(self._in_context(alone, self._documents.joined(index)))
+        return kinds
 
     def _starts_of(self, index: int) -> NDArray[np.int64]:
         """First words of a document's units, which are looked for once."""

@@ -90,7 +90,9 @@ class MixedDistribution(dist.TorchDistribution):
         each = torch.stack([*logs])
         if self.weights is None:
             return each.logsumexp(0) - math.log(len(self.parts))
-        return (each + self.weights.to(each.dtype).log()).logsumexp(0)
+        weights = self.weights.to(each.dtype).log()
+        ahead = (1 for _ in range(each.dim() - weights.dim()))  # dimensions of samples, which stand before the batch's
+        return (each + weights.reshape(len(weights), *ahead, *weights.shape[1:])).logsumexp(0)
 
 
 def log_prob_of_known(distribution: Any, targets: Tensor) -> Tensor:

@@ -25,8 +25,10 @@ from pyro_rationale.cli.prepare import prepare
 from pyro_rationale.data import BucketedBatches, Corpus, DataOptions, Vocabulary, load_corpus
 from pyro_rationale.data import duplicates as leaks
 from pyro_rationale.data.batching import encode_batch
-from pyro_rationale.data.cache.arrow import ArrowFile, Damaged
+from pyro_rationale.data.cache.arrow import ArrowFile, Damaged, write_arrow
+from pyro_rationale.data.cache.columns import pack
 from pyro_rationale.data.cache.dataset import ArrowDocuments
+from pyro_rationale.data.document import Document
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.vectors import WordVectors
 from pyro_rationale.data.word_classes import Exclusion
@@ -111,6 +113,20 @@ def test_classes_gold_and_several_annotators_are_the_same_from_disk(tmp_path: Pa
     assert all(d.gold is None and d.maps is None and d.targets == () for d in corpus.train.unlabelled())
     of_a_run = DataOptions(data=options.data, cache=str(tmp_path / "cache"))
     assert repr(list(load_corpus(of_a_run, corpus.spec).dev)) == repr(list(corpus.dev))
+
+
+def test_a_text_without_words_has_one_flag_from_disk_as_in_memory(tmp_path: Path) -> None:
+    """It is read as one unknown word."""
+    documents = [Document(f"{i}", "", (), (), (float(i),), gold=(), opinion=()) for i in range(2)]
+    write_arrow(tmp_path / "empty.arrow", [pack(documents)], {})
+    from_disk = ArrowDocuments(ArrowFile(tmp_path / "empty.arrow"), np.arange(2), np.array([[0.0], [1.0]]))
+    vocabulary = Vocabulary.build([Document("", "a", ("a",), ((0, 1),))])
+    vocabulary.excluded = Exclusion(punctuation=True)
+    spec = load_corpus(DataOptions(documents=20)).spec
+    one, other = (next(BucketedBatches(some, vocabulary, spec, 2).epoch(0)) for some in (documents, from_disk))
+    for item in ("tokens", "gold", "opinion", "excluded"):
+        assert getattr(one, item).shape == getattr(other, item).shape == (2, 1), item
+        assert torch.equal(getattr(one, item), getattr(other, item)), item
 
 
 def test_files_of_their_own_for_dev_and_test(tmp_path: Path) -> None:

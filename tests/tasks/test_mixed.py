@@ -25,6 +25,16 @@ def test_weighted_normals_by_hand() -> None:
     torch.testing.assert_close(wide.mean, mixed.mean.expand(3, 2))
 
 
+def test_weights_are_those_of_the_batch_whatever_samples_stand_before_it() -> None:
+    """Three draws of three documents: sizes that would also fit the other way round."""
+    parts = [dist.Normal(torch.arange(3.0), 1.0), dist.Normal(-torch.arange(3.0), 2.0)]
+    mixed = MixedDistribution(parts, torch.tensor([[0.9, 0.5, 0.0], [0.1, 0.5, 1.0]]))
+    for shape in ((3,), (4,), (2, 3)):
+        values = torch.randn(*shape, 3)
+        each = torch.stack([mixed.log_prob(row) for row in values.reshape(-1, 3)])
+        torch.testing.assert_close(mixed.log_prob(values), each.reshape(*shape, 3))
+
+
 def test_weighted_classes_by_hand() -> None:
     parts = [dist.Categorical(torch.tensor([[0.9, 0.1, 0.0]])), dist.Categorical(torch.tensor([[0.0, 0.5, 0.5]]))]
     mixed = MixedDistribution(parts, torch.tensor([[0.25], [0.75]]))
