@@ -42,8 +42,8 @@ class RunningPrior:
     changes: float = 0.0
     steps: int = 0
 
-    def update(self, record: StepRecord) -> ChainPrior:
-        """Take a step; the prior that goes with the masks so far."""
+    def update(self, record: StepRecord, before: ChainPrior | AspectPriors | None = None) -> ChainPrior:
+        """Take a step; the prior that goes with the masks so far, whatever stood `before`."""
         self.steps += 1
         pace = max(PACE, 1.0 / self.steps)
         self.rate += pace * (record.rate - self.rate)
@@ -64,13 +64,23 @@ class RunningPriors:
     def __post_init__(self) -> None:
         self.each = [RunningPrior(**one) if isinstance(one, dict) else one for one in self.each]
 
-    def update(self, record: StepRecord) -> AspectPriors:
-        """Take a step; the priors that go with the masks so far. A target that was not rated stays where it is."""
-        chains = []
-        for own, rate, changes in zip(self.each, record.rates, record.moves, strict=True):
-            known = own.rate if math.isnan(rate) else rate, own.changes if math.isnan(changes) else changes
-            chains.append(own.update(replace(record, rate=known[0], changes=known[1])))
-        return AspectPriors(tuple(chains))
+    def update(self, record: StepRecord, before: ChainPrior | AspectPriors) -> AspectPriors:
+        """Take a step; the priors that go with the masks so far.
+
+        A target that no text of the step rates stays where it is, and has taken no step.
+
+        Args:
+            record: of the step.
+            before: the priors so far.
+        """
+        assert isinstance(before, AspectPriors)
+        parts = zip(self.each, before.chains, record.rates, record.moves, strict=True)
+        return AspectPriors(
+            tuple(
+                chain if math.isnan(rate) else own.update(replace(record, rate=rate, changes=changes))
+                for own, chain, rate, changes in parts
+            )
+        )
 
 
 def running_prior(aspects: int) -> RunningPrior | RunningPriors:

@@ -213,7 +213,7 @@ class Trainer:
                 else:
                     self.fitted.model.steering = self.control.update(self.step, record.rate, record.changes)
                 if self.fitted.config.prior == "learned" and not self.fitted.config.whole_units:
-                    self.fitted.model.prior = self.learned.update(record)
+                    self.fitted.model.prior = self.learned.update(record, self.fitted.model.prior)
                 self.kept += (1.0 - KEPT_DECAY) * (record.rate - self.kept)
             self.totals.add(record)
             self.position += 1

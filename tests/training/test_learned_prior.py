@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,12 @@ import torch
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.word_classes import Exclusion
-from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.distributions import AspectPriors, ChainPrior
 from pyro_rationale.evaluation.objective_report import all_terms
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.storage import read_tensors, write_tensors
 from pyro_rationale.training.history import StepRecord
-from pyro_rationale.training.learned_prior import RunningPrior, learn_prior
+from pyro_rationale.training.learned_prior import RunningPrior, RunningPriors, learn_prior
 from tests.inference.test_decomposition import run
 from tests.support.small_fit import fit_small, result, small, trainers, whole, without_manifest
 from tests.support.tiny import LENGTHS
@@ -60,6 +61,23 @@ def test_the_running_prior_follows_the_masks() -> None:
     for _ in range(5):
         prior = running.update(StepRecord(0.0, 0.2, 0.0, 8, 0.1))
     assert (prior.rate, prior.span) == pytest.approx((0.2, 4.0))
+
+
+def test_a_target_that_no_text_of_a_step_rates_stays_where_it_is() -> None:
+    """From the first step on: it neither falls to a share of nothing, nor do its later steps count for less."""
+    asked = ChainPrior.from_rate_span(0.3, 5.0)
+    running, alone = RunningPriors([RunningPrior(), RunningPrior()]), RunningPrior()
+    priors = AspectPriors((asked, asked))
+    unrated = StepRecord(0.0, 0.2, 0.0, 8, 0.1, rates=(0.2, math.nan), moves=(0.1, math.nan))
+    for _ in range(30):
+        priors = running.update(unrated, priors)
+    assert priors.chains[1] == asked
+    assert running.each[1] == RunningPrior()
+    for rate in (0.1, 0.2):
+        priors = running.update(replace(unrated, rates=(0.2, rate), moves=(0.1, 0.1)), priors)
+        expected = alone.update(StepRecord(0.0, rate, 0.0, 8, 0.1))
+    assert priors.chains[1] == expected
+    assert priors.chains[0].rate == pytest.approx(0.2)
 
 
 # Of whole fits.
