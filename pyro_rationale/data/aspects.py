@@ -7,8 +7,9 @@ documents, one mask each, reads rows all the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from pyro_rationale.data.document import Document
 
@@ -34,3 +35,18 @@ def by_aspect(documents: Iterable[Document], count: int) -> list[Document]:
             [asked(document, aspect) for aspect in range(count)] if document.aspect is None else [document]
         )
     ]
+
+
+def documents_of(rows: Sequence[Document]) -> int:
+    """Number of documents that rows are of, which stand document after document, their targets in order.
+
+    Ids need not differ: a row of an earlier target than the one before it, or of other words, is another document's.
+    """
+
+    def is_next(row: Document, other: Document) -> bool:
+        assert row.aspect is not None
+        assert other.aspect is not None
+        same = row.id == other.id and row.text == other.text and row.tokens == other.tokens
+        return same and row.aspect < other.aspect
+
+    return sum(not is_next(row, other) for row, other in pairwise(rows)) + bool(rows)

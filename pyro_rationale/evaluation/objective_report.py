@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import groupby
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rationale.data.aspects import documents_of
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import taken, target_rows
 from pyro_rationale.data.corpus import Document
@@ -105,7 +105,7 @@ def objective_report(
     if not rated:
         return {}
     # Where targets have masks of their own, the terms of a document are the sums of its rows', wherever these are read.
-    count = len(rated) if rated[0].aspect is None else sum(1 for _ in groupby(rated, key=lambda row: row.id))
+    count = len(rated) if rated[0].aspect is None else documents_of(rated)
     report = _mean_terms(fitted, fitted.device_batches(rated, batch_size), count, samples, seed, see_target=False)
     if fitted.guide.target is not None:
         given = _mean_terms(fitted, fitted.device_batches(rated, batch_size), count, samples, seed, see_target=True)

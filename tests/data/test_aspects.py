@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_rationale.data.aspects import asked, by_aspect
+from pyro_rationale.data.aspects import asked, by_aspect, documents_of
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.document import Document, make_document
@@ -38,6 +38,14 @@ def test_a_row_has_one_target_and_its_rationale() -> None:
     assert row.gold == row.opinion == (False, False, True, False)
     assert [row.aspect for row in by_aspect([REVIEW, OTHER], 2)] == [0, 1, 0, 1]
     assert asked(OTHER, 0).gold is None
+
+
+def test_rows_of_documents_with_one_id_are_of_as_many_documents() -> None:
+    assert documents_of([]) == 0
+    for documents in ([REVIEW], [REVIEW, OTHER], [REVIEW, REVIEW], [REVIEW, replace(OTHER, id="a"), REVIEW]):
+        assert documents_of(by_aspect(documents, 2)) == len(documents)
+    assert documents_of([asked(REVIEW, 0), asked(replace(OTHER, id="a"), 1)]) == 2
+    assert documents_of([asked(REVIEW, 1), asked(REVIEW, 1)]) == 2
 
 
 def test_rationales_are_cut_with_their_text() -> None:

@@ -280,7 +280,7 @@ def test_a_target_that_no_held_out_text_rates(run: TrainingRun) -> None:
 
 def test_the_terms_of_a_document_are_summed_wherever_its_rows_are_read(run: TrainingRun) -> None:
     """Rows of one document in two batches, and equal texts side by side, are as many documents as they are."""
-    documents = [*run.corpus.dev[:5], replace(run.corpus.dev[4], id="again")]
+    documents = [*run.corpus.dev[:5], run.corpus.dev[4], replace(run.corpus.dev[5], id=run.corpus.dev[4].id)]
     whole = objective_report(run.fitted.eval(), documents)
     rows = [row for row in by_aspect(documents, 4) if not math.isnan(row.targets[row.aspect or 0])]
     assert objective_report(run.fitted, rows, batch_size=3)["kl"] == pytest.approx(whole["kl"], rel=1e-4)
