@@ -19,8 +19,8 @@ def words_of(corpus: Corpus) -> int:
 
 
 def median_words(corpus: Corpus) -> float:
-    """Words of a median training text."""
-    return float(np.median(word_counts(corpus.train)))
+    """Words of a median training text, at least 1: a text without any is read as one unknown word."""
+    return max(1.0, float(np.median(word_counts(corpus.train))))
 
 
 def examples_of(corpus: Corpus) -> int:

@@ -399,6 +399,14 @@ def test_short_texts_keep_a_few_words(words: int, rate: float) -> None:
     assert resolve(real(preset="paper"), corpus(words=words)).model.lambda1 is not None
 
 
+def test_texts_without_words_are_read_as_one_word() -> None:
+    """Of a corpus in memory, which nobody has looked through, more than half may be such."""
+    filled = corpus()
+    empty = [replace(document, text="", tokens=(), offsets=()) for document in filled.train]
+    config = resolve(Config(), replace(filled, train=[*empty, *filled.train[:10]]))
+    assert config.model.rate == resolve(real(), corpus(words=1)).model.rate
+
+
 def test_a_corpus_in_memory_is_not_taken_for_planted_reviews() -> None:
     assert resolve(Config(), corpus()).guide == RULES["balanced"].options["guide"]
 
