@@ -104,8 +104,7 @@ class PairBatches:
         allowed = np.full((len(queries), len(documents)), self.in_batch)
         for row, query, positive, others in zip(allowed, queries, positives, negatives, strict=True):
             row[[place[i] for i in others]] = True
-            known = (query.document, *query.positives, *self._similar.get(query.document, ()))
-            row[[place[i] for i in known if i in place]] = False
+            row[[place[i] for i in self._known(query) if i in place]] = False
             row[place[positive]] = True
         plain = collate([self._of(i) for i in documents.tolist()], documents, self._spec)
         return RankingBatch(
@@ -115,11 +114,21 @@ class PairBatches:
             positive=torch.tensor([place[i] for i in positives]),
         )
 
+    def _known(self, query: Query) -> set[int]:
+        """The query's document and all that are known to be similar to it, which are no negatives."""
+        return {query.document, *query.positives, *self._similar.get(query.document, ())}
+
     def _negatives(self, query: Query, random: np.random.Generator) -> list[int]:
-        given = query.negatives
-        chosen = random.permutation(given)[: self.negatives].tolist() if given else []
-        missing = 0 if self.in_batch else self.negatives - len(chosen)
-        return chosen + (random.choice(self._others, missing).tolist() if missing > 0 else [])
+        if self.in_batch:  # there are other candidates: what is similar after all is left out by `batch`
+            return random.permutation(query.negatives)[: self.negatives].tolist() if query.negatives else []
+        known = self._known(query)
+        given = [i for i in dict.fromkeys(query.negatives) if i not in known]
+        chosen: list[int] = random.permutation(given)[: self.negatives].tolist() if given else []
+        if missing := self.negatives - len(chosen):
+            known.update(chosen)  # of so many more, enough are none of these
+            drawn = random.choice(self._others, min(len(self._others), missing + len(known)), replace=False)
+            chosen += [i for i in drawn.tolist() if i not in known][:missing]
+        return chosen
 
     def _of(self, index: int) -> Encoded:
         if index not in self._encoded:

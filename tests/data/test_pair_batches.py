@@ -63,13 +63,20 @@ def test_every_similar_text_is_drawn_in_some_epoch() -> None:
 
 
 def test_alone_a_query_has_its_own_candidates_and_random_ones_where_too_few_are_given() -> None:
-    (batch,) = made(negatives=3, in_batch=False).epoch(1)
+    for number in range(20):
+        (batch,) = made(negatives=3, in_batch=False).epoch(number)
+        found = candidates(batch)
+        assert [len(found[query][1]) for query in (0, 1, 3)] == [4, 4, 4]
+        assert found[0][1] - {1, 2} == {5, 6, 7}
+        assert 8 in found[1][1]
+        assert 3 not in found[3][1]
+
+
+def test_of_a_small_corpus_all_others_are_candidates() -> None:
+    (batch,) = made(negatives=50, in_batch=False).epoch(0)
     found = candidates(batch)
-    assert len(found[0][1]) == 4
-    assert found[0][1] <= {1, 2, 5, 6, 7}
-    assert 8 in found[1][1]
-    assert 2 <= len(found[3][1]) <= 4
-    assert 3 not in found[3][1]
+    assert found[3] == (4, set(range(9)) - {3})
+    assert found[1] == (0, set(range(9)) - {1})
 
 
 def test_epochs_hold_every_query_once_and_repeat_by_number() -> None:
