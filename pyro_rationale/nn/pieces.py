@@ -75,13 +75,14 @@ class Pieces:
                 counts[i] = min(len(ids), MOST_PIECES)
                 rows[i, : counts[i]] = torch.tensor(ids[:MOST_PIECES])
             device = self._table.device
+            self._counts = torch.cat([self._counts, counts.to(device)])  # first: who reads now goes by the table
             self._table = torch.cat([self._table, rows.to(device)])
-            self._counts = torch.cat([self._counts, counts.to(device)])
 
     def of(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Pieces `(*, MOST_PIECES)` and their numbers `(*)` of words `(*)`; padding (word 0) has none."""
         if self._table.device != tokens.device:
-            self._table, self._counts = self._table.to(tokens.device), self._counts.to(tokens.device)
+            self._counts = self._counts.to(tokens.device)
+            self._table = self._table.to(tokens.device)
         if self._forgotten != self.vocabulary.forgotten:
             with self._lock:
                 self._forgotten, known = self.vocabulary.forgotten, len(self.vocabulary)
