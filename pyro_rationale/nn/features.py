@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import tempfile
 import threading
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 from pyro_rationale.nn.pieces import Pieces, batches_by_pieces, rows_of, windows
 from pyro_rationale.nn.pretrained import Transformer, make_transformer
 from pyro_rationale.storage import remove_leftovers, replacing
+
+log = logging.getLogger("pyro_rationale")
 
 BOUND = 1 << 29  # bytes of states that are kept of texts without end
 READING = 1  # raised when texts are read in another way; files of states made before are then not found
@@ -58,11 +61,21 @@ class FeatureStore:
         return self._places.get(key)
 
     def put(self, key: bytes, states: np.ndarray[Any, Any]) -> int | None:
-        """Store the states of a text `(n, width)`, if there is room; where they begin."""
+        """Store the states of a text `(n, width)`, if there is room; where they begin.
+
+        A disk that takes no more of them is full from then on: other states are read anew each time.
+        """
         if key in self._places or self._words + len(states) > self.most:
             return self._places.get(key)
-        start = self._words
-        self.file.write(states.astype(np.float16, copy=False).tobytes())
+        start, left = self._words, memoryview(states.astype(np.float16, copy=False).tobytes())
+        try:
+            while left:  # a file without a buffer may take a part
+                left = left[self.file.write(left) :]
+        except OSError as error:
+            self.file.seek(self.file.truncate(2 * self.width * start))
+            self.most = start
+            log.warning("features of texts: %s; those of further texts are read anew each time", error.strerror)
+            return None
         self._places[key] = start
         self._words += len(states)
         return start
@@ -215,7 +228,8 @@ class TransformerFeatures(nn.Module):
                 return
             store.clear()  # the file is to have the order of these texts
             self._read_all(store, texts, total, progress)
-            store.save(path)
+            if all(store.find(key) is not None for key in unique):
+                store.save(path)
 
     def _read_all(
         self, store: FeatureStore, texts: Sequence[Tensor], total: int, progress: Callable[[int, int], None] | None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -73,6 +74,21 @@ def test_words_met_later_get_pieces_of_their_own(folder: Path, vocabulary: OpenV
     assert first == len(vocabulary)
     assert vocabulary.encode(["quiz", "zebra"]) == [first + 1, first]
     assert int(pieces.of(torch.tensor([first + 1]))[1]) == 4
+
+
+def test_at_no_moment_has_a_word_a_row_and_no_number_of_pieces(folder: Path, vocabulary: OpenVocabulary) -> None:
+    """Threads read while another adds words, or forgets them."""
+
+    class Watched(Pieces):
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if "_counts" in vars(self):
+                assert len(self._counts) >= len(self._table)
+
+    pieces = Watched(folder, vocabulary)
+    for words in (["zebra"], ["quiz"]):
+        assert int(pieces.of(torch.tensor(vocabulary.encode(words)))[1]) == len(words[0])
+        vocabulary.forget()
 
 
 def test_numbers_of_forgotten_words_are_given_to_others(folder: Path, vocabulary: OpenVocabulary) -> None:
@@ -259,6 +275,37 @@ def test_copies_of_a_network_read_the_same_states(folder: Path, vocabulary: Open
     assert other.store is features.store
     assert other.pieces is features.pieces
     assert other.transformer is not features.transformer
+
+
+def test_a_nearly_full_disk_keeps_whole_texts(caplog: pytest.LogCaptureFixture) -> None:
+    """It takes writes in parts, and then no more."""
+
+    class SmallDisk:
+        def __init__(self, file: Any, room: int) -> None:
+            self.file, self.room = file, room
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+        def write(self, data: Any) -> int:
+            if self.file.tell() >= self.room:
+                raise OSError(28, "No space left on device")
+            return int(self.file.write(data[: min(5, self.room - self.file.tell())]))
+
+    store, states = FeatureStore(3), np.arange(12, dtype=np.float16).reshape(4, 3)
+    store.file = SmallDisk(store.file, 30)
+    assert store.put(b"one", states[:2]) == 0
+    assert store.put(b"two", states) is None
+    (said,) = caplog.messages
+    assert said.startswith("features of texts: No space left on device; those of further texts are read anew")
+    store.file = store.file.file
+    assert store.put(b"three", states[:1]) is None
+    assert store.find(b"two") is None
+    np.testing.assert_array_equal(store.take(np.array([1, 0])), states[[1, 0]])
+    store.rolling = True
+    store.make_room(1)
+    assert store.put(b"four", states[2:]) == 0
+    np.testing.assert_array_equal(store.take(np.array([0, 1])), states[2:])
 
 
 def test_a_full_store_reads_the_rest_each_time(folder: Path, vocabulary: OpenVocabulary) -> None:
