@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from pyro_rationale.cli.studies.estimators import study
 from pyro_rationale.data import load_corpus
+from pyro_rationale.data.document import make_document
 from pyro_rationale.experiments.studies import estimators
 from pyro_rationale.experiments.studies.estimators import (
     NEURAL,
@@ -133,3 +135,13 @@ def test_stretches_of_a_run_of_several_targets_are_texts() -> None:
     assert set(batch.index.tolist()) == set(range(estimators.SHORT))
     assert set(batch.aspects.tolist()) == set(range(fitted.aspects))
     assert batch.lengths.max() <= estimators.WINDOW
+
+
+def test_a_stretch_has_its_own_part_of_the_title() -> None:
+    words = [f"word{i}" for i in range(3 * estimators.WINDOW + 1)]
+    document = replace(make_document("a", words), title=estimators.WINDOW + 2)
+    parts = estimators.stretches(document)
+    assert [part.title for part in parts] == [estimators.WINDOW, 2, 0]
+    for number, part in enumerate(parts):
+        assert part.tokens == tuple(words[number * estimators.WINDOW :][: estimators.WINDOW])
+        assert tuple(part.text[start:end] for start, end in part.offsets) == part.tokens

@@ -167,15 +167,23 @@ def untrained(fitted: FittedModel, documents: Sequence[Document]) -> tuple[Ratio
     return model.to(fitted.device), guide.to(fitted.device)
 
 
+def stretches(document: Document) -> list[Document]:
+    """Each ten words of a text as a text of their own, with as much of the title as is in them."""
+    bare = replace(document, gold=None, opinion=None, maps=None, rationales=None, sentences=None)
+    return [
+        replace(
+            bare,
+            tokens=document.tokens[at : at + WINDOW],
+            offsets=document.offsets[at : at + WINDOW],
+            title=min(max(document.title - at, 0), WINDOW),
+        )
+        for at in range(0, max(1, len(document.tokens) - WINDOW + 1), WINDOW)
+    ]
+
+
 def windows(fitted: FittedModel, guide: RationaleGuide, documents: Sequence[Document]) -> Batch:
     """Stretches of ten words of the first documents, those on whose masks the guide is least decided."""
-    pieces = [
-        replace(
-            d, tokens=d.tokens[at : at + WINDOW], gold=None, opinion=None, maps=None, rationales=None, sentences=None
-        )
-        for d in documents[:64]
-        for at in range(0, max(1, len(d.tokens) - WINDOW + 1), WINDOW)
-    ]
+    pieces = [piece for document in documents[:64] for piece in stretches(document)]
     batch = fitted.encode(pieces).to(fitted.device)
     with torch.no_grad():
         entropy = guide.posterior(batch).discrete().entropy()
