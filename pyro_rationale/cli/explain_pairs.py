@@ -49,7 +49,7 @@ def print_pairs(fitted: FittedModel, documents: Sequence[Document], options: Pre
 def lines(found: QueryPosterior, plain: bool, doubt: str = "") -> Iterator[Text]:
     """The query, with a line of doubt about it if there is one, and the other texts, the most probable first."""
     query = found.query
-    kept, words = sum(query.marked.mask), len(query.marked.mask)
+    kept, words = query.marked.words_kept, len(query.marked.mask)
     share = f"{100 * query.frequency:.0f} %"
     yield Text(f"query: {kept} of {words} words kept; {share} of the draws are this mask", style="bold")
     yield rationale(query.document, query.marked.mask, query.inclusion, plain=plain)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -149,8 +149,8 @@ class Ranking:
             yield RankedQuery(self.corpus.documents[query.document].id, float(precisions[i]), marked, candidates)
 
     def _marked(self, index: NDArray[np.int64], embedded: Embedded, document: int) -> MarkedText:
-        mask = embedded.masks[int(np.searchsorted(index, document))]
-        return MarkedText.of(self.corpus.documents[document], mask)
+        row = int(np.searchsorted(index, document))
+        return MarkedText.of(self.corpus.documents[document], embedded.masks[row], embedded.keep_title)
 
     def statistics(self) -> Statistics:
         """Metrics of the rankings on the lists, and the log loss there."""
@@ -291,7 +291,7 @@ def candidate_words(fitted: FittedModel) -> str:
 
 
 def _part(embedded: Embedded, rows: NDArray[np.int64]) -> Embedded:
-    return Embedded(embedded.vectors[rows], [embedded.masks[int(row)] for row in rows])
+    return replace(embedded, vectors=embedded.vectors[rows], masks=[embedded.masks[int(row)] for row in rows])
 
 
 def _whole(fitted: FittedModel, ranking: Ranking, decode: DecodeOptions | None, batch_size: int) -> Statistics:

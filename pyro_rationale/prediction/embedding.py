@@ -32,17 +32,20 @@ class Embedded:
 
     Attributes:
         vectors: unit vectors `(N, E)`.
-        masks: the words that each is made of, one flag per word.
+        masks: the words that are kept of each, one flag per word.
         unknown: words of each that the model does not know and reads all alike, each once; of queries only.
+        keep_title: whether vectors are made of the titles as well (`--keep-title`), of which `masks` have no word.
     """
 
     vectors: Floats
     masks: list[Flags]
     unknown: list[tuple[str, ...]] = field(default_factory=list)
+    keep_title: bool = False
 
     def marked(self, documents: Sequence[Document]) -> list[MarkedText]:
-        """The texts that the vectors are of, with their kept words."""
-        return [MarkedText.of(document, mask) for document, mask in zip(documents, self.masks, strict=True)]
+        """The texts that the vectors are of, with the words that these are made of."""
+        pairs = zip(documents, self.masks, strict=True)
+        return [MarkedText.of(document, mask, self.keep_title) for document, mask in pairs]
 
 
 class Embedder(Protocol):
@@ -117,9 +120,6 @@ class ModelEmbedder:
         """
         words = "all" if not query and _ranking(self.fitted).match == "full" else "kept"
         embedded = embed(self.fitted, documents, words, self.decode, self.batch_size)
-        if self.fitted.config.model.keep_title:  # read whatever the mask says
-            for document, mask in zip(documents, embedded.masks, strict=True):
-                mask[: document.title] = True
         if query:  # an index has no use for them, and many texts
             return replace(embedded, unknown=[unknown_words(self.fitted, document) for document in documents])
         return embedded
@@ -142,6 +142,7 @@ def embed(
         batch_size: texts of like lengths to read at once.
     """
     model, how = _ranking(fitted), decode_options or DecodeOptions()
+    keep_title = fitted.config.model.keep_title
     vectors = np.zeros((len(documents), model.encoder.width), dtype=np.float32)
     masks: list[Flags] = [np.zeros(0, dtype=bool)] * len(documents)
     with evaluating(fitted), seeded(how.seed):
@@ -158,7 +159,9 @@ def embed(
             kept = (z > 0.5).cpu().numpy()
             for i, row in zip(index, kept, strict=True):
                 masks[i] = row[: len(documents[i].tokens)].copy()
-    return Embedded(vectors, masks)
+                if keep_title:
+                    masks[i][: documents[i].title] = False
+    return Embedded(vectors, masks, keep_title=keep_title and words != "others")
 
 
 def unknown_words(fitted: FittedModel, document: Document) -> tuple[str, ...]:

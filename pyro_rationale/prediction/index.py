@@ -362,10 +362,11 @@ def _part_digest(path: Path) -> str | None:
 
 def _write_part(path: Path, embedder: Embedder, documents: Sequence[Document], digest: str) -> None:
     embedded = embedder.encode(documents)
-    lines = [_line(document.id, text) for document, text in zip(documents, embedded.marked(documents), strict=True)]
+    marked = embedded.marked(documents)
+    lines = [_line(document.id, text) for document, text in zip(documents, marked, strict=True)]
     tensors = {
         "vectors": torch.from_numpy(embedded.vectors),
-        "bits": torch.from_numpy(packed(embedded.masks)),
+        "bits": torch.from_numpy(packed([np.array(text.mask) for text in marked])),
         "words": torch.tensor([len(mask) for mask in embedded.masks], dtype=torch.int32),
         "kept": torch.tensor([int(mask.sum()) for mask in embedded.masks], dtype=torch.int32),
         "sizes": torch.tensor([len(line) for line in lines], dtype=torch.int64),
@@ -428,6 +429,7 @@ def packed(masks: Sequence[Flags]) -> NDArray[np.uint8]:
 def _line(id: str, text: MarkedText) -> bytes:
     """A text as a line of JSON; half a character outside of Unicode's planes is escaped, as UTF-8 has none."""
     record = {"id": id, "text": text.text, "read": text.read, "kept": [list(span) for span in text.spans]}
+    record |= {"title": text.title} if text.title else {}
     return json.dumps(record, ensure_ascii=True).encode() + b"\n"
 
 
@@ -457,6 +459,7 @@ class _Entries(Sequence[Entry]):
         try:
             record = json.loads(line)
             spans = tuple((int(start), int(end)) for start, end in record["kept"])
-            return Entry(str(record["id"]), MarkedText(record["text"], spans, tuple(mask.tolist()), record["read"]))
+            marked = MarkedText(record["text"], spans, tuple(mask.tolist()), record["read"], record.get("title", 0))
+            return Entry(str(record["id"]), marked)
         except (ValueError, KeyError, TypeError):
             raise RunError(f"{self.path}: damaged at text {row + 1}; make the index again with --force") from None

@@ -25,26 +25,33 @@ class MarkedText:
     Attributes:
         text: as given.
         spans: the kept runs of words as `(start, end)` characters of the text.
-        mask: True on the kept words.
+        mask: True on the kept words, and on those of a title that is always read.
         read: character at which reading ended; a tail behind it was not read.
+        title: leading words that are read whatever is kept (`--keep-title`): they are marked, and count as none that
+            is kept.
     """
 
     text: str
     spans: tuple[Span, ...]
     mask: tuple[bool, ...]
     read: int
+    title: int = 0
 
     @classmethod
-    def of(cls, document: Document, mask: Sequence[bool] | NDArray[np.bool_]) -> MarkedText:
+    def of(
+        cls, document: Document, mask: Sequence[bool] | NDArray[np.bool_], keep_title: bool = False
+    ) -> MarkedText:
         """The text of a document.
 
         Args:
             document: the text and its words.
             mask: one flag per word.
+            keep_title: whether its title is read as well, whatever the mask says.
         """
-        flags = tuple(map(bool, mask))
+        title = min(document.title, len(mask)) if keep_title else 0
+        flags = (True,) * title + tuple(map(bool, mask[title:]))
         end = document.offsets[-1][1] if document.offsets else 0
-        return cls(document.text, tuple(spans(document, flags)), flags, end)
+        return cls(document.text, tuple(spans(document, flags)), flags, end, title)
 
     @property
     def kept(self) -> str:
@@ -53,9 +60,14 @@ class MarkedText:
         return " … ".join(runs) or "(nothing)"
 
     @property
+    def words_kept(self) -> int:
+        """Number of words that a mask keeps; none of a title that is always read."""
+        return sum(self.mask[self.title :])
+
+    @property
     def share(self) -> float:
         """Share of the words that is kept; 0 for a text without words."""
-        return sum(self.mask) / max(len(self.mask), 1)
+        return self.words_kept / max(len(self.mask), 1)
 
     def shown(self) -> tuple[str, int]:
         """The harmless text without a long tail that was not read, and how many characters that tail has."""

@@ -167,9 +167,7 @@ def _read(
             for i, document in enumerate(documents[start : start + _TEXTS]):
                 words = len(document.tokens)
                 mask = (kept[i, :words] > 0.5).cpu().numpy()
-                if keep_title:
-                    mask[: document.title] = True
-                marked = MarkedText.of(document, mask)
+                marked = MarkedText.of(document, mask, keep_title)
                 texts.append(TextPosterior(document, tuple(inclusion[i, :words].tolist()), marked, float(same[i])))
     return texts, np.concatenate(shown), np.concatenate(drawn, axis=1)
 

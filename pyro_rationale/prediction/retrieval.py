@@ -103,7 +103,7 @@ def text_record(text: MarkedText) -> dict[str, Any]:
         "kept": [list(span) for span in text.spans],
         "rationale": text.kept,
         "words": len(text.mask),
-        "words_kept": sum(text.mask),
+        "words_kept": text.words_kept,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -15,7 +16,10 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.models import RankingModel
 from pyro_rationale.prediction.decoding import padded
 from pyro_rationale.prediction.embedding import ModelEmbedder, check_ranking, embed
-from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.prediction.index import index_of, make_index
+from pyro_rationale.prediction.options import DecodeOptions, PredictOptions
+from pyro_rationale.prediction.pairs import explain_pairs
+from pyro_rationale.prediction.retrieval import text_record
 from pyro_rationale.tasks import TargetSpec, task_of
 from tests.support.planted_pairs import planted_pairs
 from tests.support.read_vectors import read_documents
@@ -45,11 +49,26 @@ def test_documents_are_read_whole_where_the_fit_did() -> None:
     assert embedder.encode([]).vectors.shape == (0, query.vectors.shape[1])
 
 
-def test_titles_that_are_always_read_are_marked() -> None:
-    fitted = untrained_pairs(keep_title=True)
+@pytest.mark.parametrize("match", ["masked", "full"])
+def test_titles_that_are_always_read_are_marked_and_not_counted(match: str, tmp_path: Path) -> None:
+    """Alike in a search, in an index, in memory and on disk, beside other texts, and in figures."""
+    fitted = untrained_pairs(keep_title=True, match=match)
     titled = [replace(document, title=3) for document in DOCUMENTS[:4]]
     embedder = ModelEmbedder(fitted)
-    assert all(mask[:3].all() and not mask.all() for mask in embedder.encode(titled).masks)
+    for query in (True, False):
+        embedded = embedder.encode(titled, query)
+        for mask, text in zip(embedded.masks, embedded.marked(titled), strict=True):
+            assert text.mask == (True, True, True, *mask[3:].tolist())
+            assert not mask[:3].any()
+            assert text.words_kept == mask.sum() == text_record(text)["words_kept"]
+            assert text.share == pytest.approx(mask.mean())
+    held = index_of(embedder, titled)
+    stored = make_index(embedder, iter(titled), tmp_path / "index", "titled")
+    assert list(stored.entries) == list(held.entries)
+    assert stored.facts["kept"] == held.facts["kept"] == sum(mask.sum() for mask in embedded.masks)
+    if match == "masked":
+        compared = explain_pairs(fitted, titled[0], titled[1:], PredictOptions(samples=3))
+        assert [pair.text.marked for pair in compared.pairs] == embedded.marked(titled)[1:]
 
 
 def test_a_title_that_is_always_read_is_not_among_the_words_that_are_dropped() -> None:
