@@ -49,6 +49,22 @@ class EnsembleModel(RationaleModel):
         """p(y | x, z), the mixture of the members' own with weights `(M, *s, B)`; without any they count alike."""
         return MixedDistribution(self.components(batch, z), weights)
 
+    def predictive_outputs(self, batch: Batch, z: Tensor) -> Tensor:
+        """Those of the members, one after the other."""
+        return torch.cat([member.predictive_outputs(batch, z) for member in self._members], dim=-1)
+
+    def predictive_of(self, outputs: Tensor, weights: Tensor | None = None) -> dist.TorchDistribution:
+        """The mixture of the members' own with weights `(M, *s, B)`; without any they count alike."""
+        return MixedDistribution([member.predictive_of(own) for member, own in self._own(outputs)], weights)
+
+    def trained_outputs(self, outputs: Tensor) -> Tensor:
+        """Those of the members, one after the other."""
+        return torch.cat([member.trained_outputs(own) for member, own in self._own(outputs)], dim=-1)
+
+    def _own(self, outputs: Tensor) -> list[tuple[RationaleModel, Tensor]]:
+        """Each member with its part of the outputs."""
+        return list(zip(self._members, outputs.chunk(len(self._members), dim=-1), strict=True))
+
 
 def _average(priors: Sequence[ChainPrior | AspectPriors]) -> ChainPrior | AspectPriors:
     each = [prior.chains if isinstance(prior, AspectPriors) else (prior,) for prior in priors]

@@ -173,11 +173,29 @@ class RationaleModel(Program):
         With a posterior over the weights of the output layer (`--laplace`), these are integrated out; the program has
         the trained weights all the same.
         """
+        return self.predictive_of(self.predictive_outputs(batch, z))
+
+    def predictive_outputs(self, batch: Batch, z: Tensor) -> Tensor:
+        """What :meth:`predictive_of` takes, in the last dimension: the outputs, and any variances, of masks `z`."""
         layer = self.last_layer
-        if layer is None:
-            return self.likelihood(self.encoder(batch.tokens, z, batch.lengths))
-        read = self.encoder(batch.tokens, z, batch.lengths, head=partial(layer, self.encoder.output))
-        return self.likelihood.marginal(*read.chunk(2, dim=-1))
+        head = {} if layer is None else {"head": partial(layer, self.encoder.output)}
+        outputs: Tensor = self.encoder(batch.tokens, z, batch.lengths, **head)
+        return outputs
+
+    def predictive_of(self, outputs: Tensor, weights: Tensor | None = None) -> dist.TorchDistribution:
+        """The distribution that :meth:`predictive` gives, from what was read `(*s, B, *)`.
+
+        Args:
+            outputs: from :meth:`predictive_outputs`.
+            weights: of an ensemble's members, `(M, *s, B)`.
+        """
+        if self.last_layer is None:
+            return self.likelihood(outputs)
+        return self.likelihood.marginal(*outputs.chunk(2, dim=-1))
+
+    def trained_outputs(self, outputs: Tensor) -> Tensor:
+        """The outputs that the program has, with the trained weights, among those of :meth:`predictive_outputs`."""
+        return outputs if self.last_layer is None else outputs.chunk(2, dim=-1)[0]
 
     def forward(self, batch: Batch) -> Tensor:
         """The program. Targets that are `None` are sampled; NaN targets (unrated aspects) are masked out.

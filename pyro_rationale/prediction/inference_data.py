@@ -39,7 +39,8 @@ DRAWS = WORDS[:3]
 PER_DRAW = {
     "log_prior": "log p(z), nats",
     "log_q": "log q(z | x), nats",
-    "log_weight": "kappa log p(y | x, z) + log p(z) - log q(z | x), nats; NaN where no target is known",
+    "log_weight": "kappa log p(y | x, z) + log p(z) - log q(z | x), nats, with trained weights and the members of an "
+    "ensemble alike; NaN where no target is known",
 }
 PER_DOCUMENT = {
     "khat": "Pareto shape of the importance weights; above 0.7 they cannot be trusted, nor can group posterior",

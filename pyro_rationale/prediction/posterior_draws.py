@@ -3,6 +3,12 @@
 The guide's draws have not seen the rating. Where it is known they are resampled by Pareto-smoothed importance weights
 towards p(z | x, y), and those are draws of the posterior, as far as k-hat allows.
 
+What the guide's draws predict is what predictions are made of: members of an ensemble read a mask as much as they are
+likely to have drawn it, and the weights of an output layer that are not one number each (`--laplace`) are integrated
+out. Masks of the prior are from no guide, and all members read them alike. Importance weights, and with them all of the
+posterior, are those of one joint density, the program's p(z) p(y | x, z)^kappa: with the trained weights, and the mean
+over the members as the likelihood.
+
 Every document is drawn by itself, from a stream that its text seeds: its draws are the same in whatever company it
 comes. Masks are packed, a bit per word, and the networks read each distinct mask once, so that draws of one mask have
 one likelihood to the last bit. Results go to the file a few documents at a time; memory grows neither with the
@@ -27,9 +33,11 @@ from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.decoding import evaluating, unlabelled
 from pyro_rationale.prediction.draws import seed_of
 from pyro_rationale.prediction.mask_table import Bits, Masks, Whole, draw_masks, in_rows, log_densities
-from pyro_rationale.tasks import Numbers, to_numbers
+from pyro_rationale.tasks import Numbers, log_prob_of_known, to_numbers
 
 if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+
     from pyro_rationale.distributions import MaskDistribution
     from pyro_rationale.fitted import FittedModel
 
@@ -46,7 +54,8 @@ class Draws:
         spans: number of runs of kept words, `(S,)`.
         span: mean length of these runs, `(S,)`; 0 where nothing is kept.
         span_count: number of runs of 1, 2, ... `LONGEST` or more words, `(S, LONGEST)`.
-        prediction: from the mask, `(S, W)`, as :attr:`pyro_rationale.prediction.predictor.Prediction.expected`.
+        prediction: from the mask, `(S, W)`, as :attr:`pyro_rationale.prediction.predictor.Prediction.expected`; of the
+            posterior, by the program.
         y: drawn from p(y | x, z), `(S, D)`, in the user's units.
     """
 
@@ -66,11 +75,11 @@ class Weights:
     Attributes:
         log_prior: log p(z).
         log_q: log q(z | x).
-        log_likelihood: log p(y | x, z); `None` where no target is known, and what follows is NaN.
+        log_likelihood: log p(y | x, z) of the program; `None` where no target is known, and what follows is NaN.
         log_weight: kappa log p(y | x, z) + log p(z) - log q(z | x).
         khat: Pareto shape of the weights, a number; inf where they have no mean to speak of.
         ess: effective sample size of the weights, a number.
-        elpd: log of the mean of p(y | x, z), a number: the target was not seen by q.
+        elpd: log of the mean of p(y | x, z) as predictions have it, a number: the target was not seen by q.
     """
 
     log_prior: Numbers
@@ -213,34 +222,67 @@ def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentD
     blind = fitted.encode([unlabelled(document)]).to(fitted.device)
     q = fitted.guide.posterior(blind).discrete()
     p = fitted.model.mask_prior(blind, q.mean.dtype)
-    words, encoder = len(document.tokens), fitted.model.encoder
+    words, model = len(document.tokens), fitted.model
 
-    def encoded(z: Tensor) -> Tensor:
-        return encoder(blind.tokens, z.to(blind.tokens.device, encoder.dtype), blind.lengths)
+    def read(z: Tensor) -> Tensor:
+        return model.predictive_outputs(blind, z.to(blind.tokens.device, model.encoder.dtype))
 
     drawn = []
     for distribution in (q, p):
         masks = draw_masks(distribution, samples)
-        outputs = in_rows(masks, encoded)
-        drawn.append((masks, outputs, _draws(fitted, masks, outputs, words)))
-    (masks, outputs, guide), (_, _, prior) = drawn
-    weights = _weigh(fitted, document, masks, outputs, p, q)
+        found = _Read(masks, in_rows(masks, read), _members(fitted, masks, q) if distribution is q else None)
+        drawn.append((found, _draws(fitted, masks, found.predictive(fitted, masks.index), words)))
+    (found, guide), (_, prior) = drawn
+    weights = _weigh(fitted, document, found, p, q)
     return DocumentDraws(
         document=document,
         inclusion=to_numbers(q.mean[0, :words]),
         mode=q.mode[0, :words].to("cpu", torch.uint8).numpy(),
         guide=guide,
         prior=prior,
-        posterior=_resampled(fitted, document, masks, outputs, weights),
+        posterior=_resampled(fitted, document, found, weights),
         weights=weights,
     )
 
 
-def _draws(fitted: FittedModel, masks: Masks, outputs: Tensor, words: int, kappa: float = 1.0) -> Draws:
-    """Quantities that follow from masks; `y` from the likelihood to the power `kappa`."""
+@dataclass(frozen=True)
+class _Read:
+    """Masks that were read.
+
+    Attributes:
+        masks: of one document, `U` distinct ones.
+        outputs: of the distinct ones, `(U, 1, *)`, from :meth:`RationaleModel.predictive_outputs`.
+        members: weights of an ensemble's members, `(U, 1, M)`; `None` for one model, or if all count alike.
+    """
+
+    masks: Masks
+    outputs: Tensor
+    members: Tensor | None
+
+    def predictive(self, fitted: FittedModel, rows: Whole | slice = slice(None)) -> TorchDistribution:
+        """p(y | x, z) as predictions have it, of batch shape `(R, 1)`, for some distinct masks."""
+        index = rows if isinstance(rows, slice) else torch.from_numpy(rows).to(self.outputs.device)
+        weights = None if self.members is None else self.members[index].movedim(-1, 0)
+        return fitted.model.predictive_of(self.outputs[index], weights)
+
+
+def _members(fitted: FittedModel, masks: Masks, q: MaskDistribution) -> Tensor | None:
+    """How likely each member of an ensemble is to have drawn the distinct masks, `(U, 1, M)`; `None` for one model."""
+    if fitted.config.members == 1:
+        return None
+
+    def shares(z: Tensor) -> Tensor:
+        likely = q.responsibilities(z.to(q.mean.device, q.mean.dtype))
+        assert likely is not None
+        return likely.movedim(0, -1)
+
+    return in_rows(masks, shares)
+
+
+def _draws(fitted: FittedModel, masks: Masks, distribution: TorchDistribution, words: int) -> Draws:
+    """Quantities that follow from masks, and from a distribution of the targets for each draw."""
     distinct = masks.unpacked()[:, :words]  # an empty text is read as one unknown word, which nobody kept
     spans, kept, count = (part[masks.index] for part in run_lengths(distinct))
-    distribution = fitted.model.likelihood.powered(outputs[torch.from_numpy(masks.index).to(outputs.device)], kappa)
     return Draws(
         z=distinct[masks.index],
         rate=kept / max(words, 1),
@@ -253,28 +295,31 @@ def _draws(fitted: FittedModel, masks: Masks, outputs: Tensor, words: int, kappa
 
 
 def _weigh(
-    fitted: FittedModel, document: Document, masks: Masks, outputs: Tensor, p: MaskDistribution, q: MaskDistribution
+    fitted: FittedModel, document: Document, read: _Read, p: MaskDistribution, q: MaskDistribution
 ) -> Weights:
-    log_prior, log_q = log_densities(masks, p, q, outputs.device).T
+    masks, model = read.masks, fitted.model
+    log_prior, log_q = log_densities(masks, p, q, read.outputs.device).T
     nothing = np.full(len(log_q), np.nan)
     log_likelihood, log_weight, khat, ess, elpd = None, nothing, np.nan, np.nan, np.nan
     if document.has_target:
         targets = fitted.encode([document]).to(fitted.device).targets
         assert targets is not None
-        distribution, known = fitted.model.likelihood.observe(outputs, targets)
-        log_likelihood = to_numbers(distribution.log_prob(known)[:, 0])
-        log_weight = float(fitted.model.kappa) * log_likelihood + log_prior - log_q
+        distribution, known = model.likelihood.observe(model.trained_outputs(read.outputs), targets)
+        log_likelihood = predicted = to_numbers(distribution.log_prob(known)[:, 0])
+        if read.members is not None or model.trained_outputs(read.outputs) is not read.outputs:
+            predicted = to_numbers(log_prob_of_known(read.predictive(fitted), targets)[:, 0])
+        log_weight = float(model.kappa) * log_likelihood + log_prior - log_q
         draws = torch.from_numpy(log_weight[masks.index])
         khat = float(psis(draws[:, None]).k)
         ess = float(effective_sample_size(draws[:, None]))
         log_likelihood = log_likelihood[masks.index]
-        elpd = float(np.logaddexp.reduce(log_likelihood) - np.log(len(log_likelihood)))
+        elpd = float(np.logaddexp.reduce(predicted[masks.index]) - np.log(len(masks.index)))
     index = masks.index
     return Weights(log_prior[index], log_q[index], log_likelihood, log_weight[index], khat, ess, elpd)
 
 
 def _resampled(
-    fitted: FittedModel, document: Document, masks: Masks, outputs: Tensor, weights: Weights
+    fitted: FittedModel, document: Document, read: _Read, weights: Weights
 ) -> Resampled | None:
     """Draws of the posterior, by sampling importance resampling; `None` where no target is known."""
     if weights.log_likelihood is None:
@@ -282,10 +327,11 @@ def _resampled(
     smoothed = psis(torch.from_numpy(weights.log_weight)[:, None]).log_weights[:, 0]
     chances = smoothed.softmax(0) if bool(smoothed.max() > -torch.inf) else torch.ones_like(smoothed)
     chosen = torch.multinomial(chances, len(chances), replacement=True).numpy()
-    likelihood, kappa = fitted.model.likelihood, float(fitted.model.kappa)
+    likelihood, kappa, masks = fitted.model.likelihood, float(fitted.model.kappa), read.masks
     is_density = likelihood.has_powers or kappa == 1.0
     drawn = Masks(masks.packed, masks.index[chosen], masks.words)
-    draws = _draws(fitted, drawn, outputs, len(document.tokens), kappa if is_density else 1.0)
+    rows = fitted.model.trained_outputs(read.outputs)[torch.from_numpy(drawn.index).to(read.outputs.device)]
+    draws = _draws(fitted, drawn, likelihood.powered(rows, kappa if is_density else 1.0), len(document.tokens))
     if not is_density:
         return Resampled(draws, None)
     known = float(np.sum(~np.isnan(document.targets)))
