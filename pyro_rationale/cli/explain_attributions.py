@@ -19,6 +19,7 @@ from pyro_rationale.reporting.console import is_plain, rationale
 from pyro_rationale.reporting.effects import AGAINST, FOR
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import to_json
+from pyro_rationale.tasks._numerals import number_text
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _table(found: Attribution, units: Sequence[str], plain: bool) -> Iterator[Te
     for word in some.tolist():
         line = Text(overflow="fold")
         for number, size in zip(found.numbers[word].tolist(), width, strict=True):
-            cell = f"{number:+.3g}"
+            cell = number_text(number, "+.3g")
             line.append(" " * (size - len(cell)))
             line.append(cell, style="" if plain or not number else FOR if number > 0 else AGAINST)
         start, end = found.document.offsets[word]

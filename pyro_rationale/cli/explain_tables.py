@@ -21,6 +21,7 @@ from pyro_rationale.prediction.labels import ROUGH
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.reporting.advice import nearer_posterior
 from pyro_rationale.reporting.effects import AGAINST, FOR, sign_of
+from pyro_rationale.tasks._numerals import number_text, rating_text
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.answers import Answer
@@ -98,7 +99,7 @@ def effect_table(
         yield Text("for and against, by span", style="dim")
         heads = list(units)
     else:
-        ends = f"{found.nothing[0]:.4g} with nothing kept, {found.whole[0]:.4g} with all spans"
+        ends = f"{rating_text(found.nothing[0])} with nothing kept, {rating_text(found.whole[0])} with all spans"
         yield Hanging("", f"{letter and f'{letter} '}for and against, by span: {units[0]} {ends}", style="dim")
         heads = ["effect", "removed", "alone"]
         if (meaning := MEANING if len(found.spans) > 1 else ONLY) not in told:
@@ -109,7 +110,7 @@ def effect_table(
     for part, numbers in zip(rows, cells, strict=True):
         sign = sign_of(part, least)
         head = Text(("", "for", "against")[sign], style="" if plain else ("", FOR, AGAINST)[sign])
-        figures = "".join(map(_right, (f"{number:+.3g}" for number in numbers), width))
+        figures = "".join(map(_right, (number_text(number, "+.3g") for number in numbers), width))
         yield Hanging(Text.assemble(head, " " * (SIDE - len(head)) + figures + "  "), _words(document, part))
     if len(rows) < len(found.spans):
         yield Text(f"{len(found.spans) - len(rows)} more spans do less", style="dim")

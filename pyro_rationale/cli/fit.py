@@ -281,6 +281,7 @@ def show_metrics(console: Terminal, metrics: RunMetrics, config: Config, verbose
     from pyro_rationale.reporting.console import baselines_table, class_tables, metrics_table
     from pyro_rationale.reporting.prior_words import prior_line
     from pyro_rationale.tasks._decision import rule_lines
+    from pyro_rationale.tasks._numerals import number_text
 
     balanced = judged_by_class(config)
     console.print()
@@ -323,7 +324,7 @@ def show_metrics(console: Terminal, metrics: RunMetrics, config: Config, verbose
         console.say(f"{shared}; try --overlap 2, more texts or --preset balanced")
     if metrics.noise_floor and "mse" in metrics.test:
         ratio = metrics.test["mse"] / metrics.noise_floor
-        console.say(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")
+        console.say(f"noise floor of the squared error: {number_text(metrics.noise_floor)}; reached {ratio:.2f} x that")
     if verbose:
         console.say(prior_line(metrics.prior, metrics.prior_asked, metrics.constraint, config.unit))
     for failure in metrics.failures:

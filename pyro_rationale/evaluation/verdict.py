@@ -26,6 +26,7 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.run_files import METRICS
 from pyro_rationale.storage import read_json
 from pyro_rationale.tasks import task_of
+from pyro_rationale.tasks._numerals import number_text
 from pyro_rationale.training.history import EpochRecord
 
 CONSTANT = "constant"  # its name among the baselines of a run
@@ -105,7 +106,7 @@ def risen_error(history: Sequence[EpochRecord], annealed: int | None) -> str:
     least, last = min(done, key=lambda record: record.dev_error), done[-1]
     if not last.dev_error > RISE * least.dev_error:
         return ""
-    return f"{least.dev_error:.4g} in epoch {least.epoch} to {last.dev_error:.4g} in epoch {last.epoch}"
+    return " to ".join(f"{number_text(one.dev_error)} in epoch {one.epoch}" for one in (least, last))
 
 
 def _either(ways: Sequence[str]) -> str:
@@ -290,4 +291,5 @@ def _minus(one: Numbers, other: Numbers) -> Numbers:
 
 
 def _compared(one: float, other: float, form: str) -> str:
-    return " against ".join(f"{100 * value:.1f} %" if form == "%" else format(value, form) for value in (one, other))
+    values = (f"{100 * value:.1f} %" if form == "%" else number_text(value, form) for value in (one, other))
+    return " against ".join(values)

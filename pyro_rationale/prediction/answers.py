@@ -32,6 +32,7 @@ from pyro_rationale.prediction.decoding import Mask, predictive, unlabelled
 from pyro_rationale.prediction.draws import seed_of
 from pyro_rationale.prediction.mask_table import Masks, draw_masks, in_rows, log_densities
 from pyro_rationale.tasks import Numbers, TargetSpec, Task, log_prob_of_known, to_numbers
+from pyro_rationale.tasks._numerals import rating_text
 
 if TYPE_CHECKING:
     from pyro_rationale.data.batch import Batch
@@ -103,7 +104,7 @@ def _parse(task: Task, answer: Any) -> Question:
         value = task.answer(cell.strip(), number)
     except ValueError as problem:
         raise ConfigError(f"--for {shown(text)}: {problem}") from None
-    return Question(number, value, task.spec.classes[int(value)] if task.spec.classes else f"{value:.4g}")
+    return Question(number, value, task.spec.classes[int(value)] if task.spec.classes else rating_text(value))
 
 
 def answers_of(

@@ -37,6 +37,7 @@ from pyro_rationale.prediction.text_spans import (
     visible,
 )
 from pyro_rationale.tasks import Numbers, Task
+from pyro_rationale.tasks._numerals import number_text, rating_text
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
@@ -152,7 +153,8 @@ class Explanation:
             intervals = self.interval if several else (self.interval,)
             others = [_short(value) for value in (self.from_rationale if several else (self.from_rationale,))]
             parts = [
-                f"{part} ({100 * self.level:g} % interval {low:.4g} to {high:.4g}; from these words alone {other})"
+                f"{part} ({100 * self.level:g} % interval {rating_text(low)} to {rating_text(high)}; "
+                f"from these words alone {other})"
                 for part, (low, high), other in zip(parts, intervals, others, strict=True)
             ]
         if several:
@@ -224,8 +226,8 @@ class Explanation:
         if not spans or spans[0].removed is None:
             return ""
         lines = "".join(
-            f'<li><span style="font-weight:600;color:{_colour(span.effect)}">{span.effect:+.3g}</span> '
-            f"<span style='opacity:.75'>({span.removed:+.3g} if removed, {span.alone:+.3g} alone)</span> "
+            f'<li><span style="font-weight:600;color:{_colour(span.effect)}">{_signed(span.effect)}</span> '
+            f"<span style='opacity:.75'>({_signed(span.removed)} if removed, {_signed(span.alone)} alone)</span> "
             f"{html.escape(' '.join(harmless(self.text[span[0] : span[1]]).split()))}</li>"
             for span in spans
         )
@@ -236,8 +238,9 @@ class Explanation:
         """Effects on each target, with their removal and what the span says alone."""
         rows = zip(self.effects_on, *map(_each, (span.effect, span.removed, span.alone)), strict=True)
         return "; ".join(
-            f'<span style="font-weight:600;color:{_colour(effect)}">{effect:+.3g}</span> '
-            f"<span style='opacity:.75'>{html.escape(on)} ({removed:+.3g} if removed, {alone:+.3g} alone)</span>"
+            f'<span style="font-weight:600;color:{_colour(effect)}">{_signed(effect)}</span> '
+            f"<span style='opacity:.75'>{html.escape(on)} "
+            f"({_signed(removed)} if removed, {_signed(alone)} alone)</span>"
             for on, effect, removed, alone in rows
         )
 
@@ -443,6 +446,11 @@ def _each(values: Any) -> tuple[Any, ...]:
     return values if isinstance(values, tuple) else (values,)
 
 
+def _signed(value: float) -> str:
+    """What some words do to a prediction, in a few characters."""
+    return number_text(value, "+.3g")
+
+
 def _colour(effect: Any) -> str:
     """Colour of a span by the sign of its effects; none where they differ by the target, or are not known."""
     signs = {value > 0 for value in _each(effect) if value}
@@ -452,4 +460,4 @@ def _colour(effect: Any) -> str:
 def _short(prediction: Any) -> str:
     """A prediction in a few characters."""
     values = prediction if isinstance(prediction, tuple) else (prediction,)
-    return ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
+    return ", ".join(rating_text(value) if isinstance(value, float) else str(value) for value in values)

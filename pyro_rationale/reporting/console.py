@@ -22,6 +22,7 @@ from pyro_rationale.evaluation.options import BASELINE_TITLES
 from pyro_rationale.prediction.text_spans import bracketed, noted, spans
 from pyro_rationale.reporting.effects import AGAINST, FOR
 from pyro_rationale.reporting.terminal import Terminal, progress_bar
+from pyro_rationale.tasks._numerals import number_text
 
 # Foreground and background together, and by value: a theme may give the sixteen named colours any look it likes.
 KEPT = "bold underline #000000 on #ffd75f"
@@ -143,7 +144,7 @@ def format_value(name: str, value: Any, few: bool = False) -> str:
         return f"{100 * value:.0f} %" if few else f"{100 * value:.1f} %"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{float(f'{value:.2g}'):g}" if few else format(value, style)
+    return number_text(float(f"{value:.2g}"), "g") if few else number_text(value, style)
 
 
 def format_interval(name: str, ends: tuple[float, float], few: bool = False) -> str:

@@ -19,6 +19,7 @@ from pyro_rationale.tasks._cells import Cell
 from pyro_rationale.tasks._decision import Decision
 from pyro_rationale.tasks._likelihood import Likelihood
 from pyro_rationale.tasks._mixture import Mixture
+from pyro_rationale.tasks._numerals import rating_text
 from pyro_rationale.tasks._spec import TargetSpec
 
 Numbers = NDArray[np.float64]
@@ -420,7 +421,7 @@ class Task(ABC):
         """
         sure = [""] * len(self.spec.names)
         if interval is not None:
-            sure = [f"{100 * level:g} % interval {low:.4g} to {high:.4g}; " for low, high in interval]
+            sure = [f"{100 * level:g} % interval {rating_text(low)} to {rating_text(high)}; " for low, high in interval]
         elif classes is not None:
             sets = [", ".join(self.spec.classes[number] for number in numbers) for numbers in classes]
             labels = [entry["label"] for entry in self.point(predicted).values()]
@@ -452,7 +453,7 @@ class Task(ABC):
         return [
             f"{entry['label']} {100 * entry['probabilities'][entry['label']]:.1f} %"
             if "label" in entry
-            else f"{entry['value']:.4g}"
+            else rating_text(entry["value"])
             for entry in self.point(values).values()
         ]
 
@@ -463,7 +464,7 @@ class Task(ABC):
     def true_lines(self, targets: Sequence[float]) -> list[str]:
         """True targets of a document, a string each."""
         classes, unknown = self.spec.classes, "unknown" if self.spec.classes else "not rated"
-        return [unknown if math.isnan(t) else classes[int(t)] if classes else f"{t:.4g}" for t in targets]
+        return [unknown if math.isnan(t) else classes[int(t)] if classes else rating_text(t) for t in targets]
 
 
 def to_numbers(values: Tensor) -> Numbers:

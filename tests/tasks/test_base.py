@@ -6,7 +6,9 @@ import math
 
 import pytest
 
+from pyro_rationale.reporting.console import format_value
 from pyro_rationale.tasks import TargetSpec, task_of
+from pyro_rationale.tasks._numerals import number_text, rating_text
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,29 @@ from pyro_rationale.tasks import TargetSpec, task_of
 )
 def test_true_targets_for_people(spec: TargetSpec, targets: tuple[float, ...], lines: list[str]) -> None:
     assert task_of(spec).true_lines(targets) == lines
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3.9, "3.9"), (3.14159, "3.142"), (0.0, "0"), (-2.5, "-2.5"), (2e-5, "2e-05"), (999.94, "999.9"),
+        (999.96, "1000"), (1234.5, "1234.5"), (12345.0, "12345"), (-12345.678, "-12345.7"), (100000.0, "100000"),
+        (123456789.0, "123456789"), (5e12, "5e+12"), (math.nan, "nan"), (math.inf, "inf"),
+    ],
+)  # fmt: skip
+def test_large_ratings_have_all_their_digits(value: float, text: str) -> None:
+    assert rating_text(value) == text
+    if abs(value) < 1e9:
+        task = task_of(TargetSpec("regression", ("price",), ((-1e9, 1e9),)))
+        assert task.short((value,)) == [f"price {text}"]
+        assert task.true_lines((value,)) == [text]
+        assert text in task.lines((value,), (value,), ((value, value),), 0.9)[0].partition("interval")[2]
+
+
+def test_figures_have_no_exponent_below_a_billion() -> None:
+    assert [number_text(value) for value in (12345.6, 1234.4, 0.5, 2e9)] == ["12346", "1234", "0.5", "2e+09"]
+    assert [number_text(value, "+.3g") for value in (1234.0, -1234.0, 0.25)] == ["+1234", "-1234", "+0.25"]
+    assert format_value("mse", 1234567.8) == "1234568"
 
 
 def test_a_rating() -> None:

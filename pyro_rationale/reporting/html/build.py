@@ -32,6 +32,7 @@ from pyro_rationale.reporting.plots.posterior import MaskDraws, kept_words
 from pyro_rationale.reporting.prior_words import ENDLESS, prior_line, prior_words
 from pyro_rationale.tasks import Decision, task_of
 from pyro_rationale.tasks._decision import rule_lines
+from pyro_rationale.tasks._numerals import number_text
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -227,7 +228,7 @@ def _brief(name: str, value: float) -> str:
     """A metric with two or three digits."""
     metric = metric_named(name)
     percent = metric is not None and metric.format == "%"
-    return f"{100 * value:.0f} %" if percent else f"{value:#.3g}".rstrip(".")
+    return f"{100 * value:.0f} %" if percent else number_text(value, "#.3g").rstrip(".")
 
 
 def facts_of(
@@ -296,7 +297,7 @@ def tiles_of(
     if "covered" in metrics and rated:
         points = margin(metrics["covered"], rated)
         around = f"; ± {points} points: two standard errors of a share of {rated:,}"
-    floor = "" if noise_floor is None else f"{noise_floor:.4g} is the ratings' own noise"
+    floor = "" if noise_floor is None else f"{number_text(noise_floor)} is the ratings' own noise"
     words = {"floor": floor, "level": percent(level), "around": around}
     made = []
     for name, label, note in TILES:

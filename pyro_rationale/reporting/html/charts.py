@@ -37,6 +37,7 @@ from pyro_rationale.reporting.plots.svg import draw_svg
 from pyro_rationale.reporting.plots.training import plot_training, recorded_series
 from pyro_rationale.reporting.plots.uncertainty import plot_coverage, plot_pit
 from pyro_rationale.reporting.prior_words import ENDLESS, prior_words
+from pyro_rationale.tasks._numerals import number_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -189,7 +190,7 @@ def prediction_charts(predictions: Sequence[Prediction], spec: TargetSpec) -> It
         if known:
             truth = np.array([prediction.document.targets[target] for prediction in known])
             values = np.array([prediction.predicted[target] for prediction in known])
-            error = f"ean squared error {np.mean((values - truth) ** 2):.3g}"
+            error = f"ean squared error {_plain(float(np.mean((values - truth) ** 2)))}"
             yield Chart(
                 f"chart-scatter-{target}",
                 f"Predicted against true: {name}",
@@ -351,4 +352,4 @@ def words_of(predictions: Sequence[Prediction], field: str) -> Forecasts | None:
 
 def _plain(value: float) -> str:
     """Three digits, and a proper minus sign; a hyphen for a figure that there is not."""
-    return "-" if math.isnan(value) else f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+    return "-" if math.isnan(value) else number_text(value, ".3g").replace("-", "\N{MINUS SIGN}")

@@ -19,6 +19,7 @@ from pyro_rationale.prediction.text_spans import letter_of, visible
 from pyro_rationale.reporting.console import format_value
 from pyro_rationale.reporting.effects import least_effects, signs
 from pyro_rationale.tasks import Decision, task_of
+from pyro_rationale.tasks._numerals import number_text
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Prediction
@@ -131,10 +132,10 @@ def _changes(prediction: Prediction) -> list[list[list[float | int | None]]]:
 
 
 def number(value: float) -> float | int | None:
-    """Four digits; `None` for what is not finite."""
+    """Four digits, and all before the point; `None` for what is not finite."""
     if not math.isfinite(value):
         return None
-    short = float(f"{value:.4g}")
+    short = float(number_text(value))
     return int(short) if short == int(short) else short
 
 
@@ -222,13 +223,13 @@ def prediction_lines(
             line.append(("from these words alone", _said(alone[name])))
         if prediction.interval is not None:
             low, high = prediction.interval[i]
-            line.append((f"{percent} interval", f"{low:.3g} to {high:.3g}"))
+            line.append((f"{percent} interval", f"{number_text(low, '.3g')} to {number_text(high, '.3g')}"))
         if name in levels:
             shares = ", ".join(f"{level} {100 * share:.0f} %" for level, share in levels[name].items())
             line.append(("probabilities", shares))
         actual = "unknown"
         if truth and math.isfinite(truth[i]):
-            actual = spec.classes[int(truth[i])] if spec.classes else f"{truth[i]:.3g}"
+            actual = spec.classes[int(truth[i])] if spec.classes else number_text(truth[i], ".3g")
         lines.append([*line, ("true", actual)])
     return lines
 
@@ -236,7 +237,7 @@ def prediction_lines(
 def _said(point: Mapping[str, Any]) -> str:
     """A rating, or a label with its probability."""
     if "value" in point:
-        return f"{point['value']:.3g}"
+        return number_text(point["value"], ".3g")
     label = point["label"]
     return f"{label} ({100 * point['probabilities'][label]:.0f} %)"
 

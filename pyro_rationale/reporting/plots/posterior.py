@@ -14,6 +14,7 @@ from pyro_rationale.errors import harmless
 from pyro_rationale.inference.limits import FEWEST_DRAWS, TRUSTED
 from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import GOLD, POSTERIOR, PRIOR
+from pyro_rationale.tasks._numerals import rating_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -256,7 +257,7 @@ def plot_predictive(
     if bars:
         axes.bar(levels, truth, 0.6 * step, color="white", edgecolor="black", label="observed")
         axes.errorbar(levels, middle, (middle - low, high - middle), fmt="o", color=POSTERIOR, capsize=4, label=band)
-        ticks = [harmless(name) for name in classes] or [f"{level:.4g}" for level in levels]
+        ticks = [harmless(name) for name in classes] or [rating_text(level) for level in levels]
         axes.set_xticks(levels, ticks, parse_math=False)
     else:
         axes.stairs(high, edges, baseline=low, fill=True, color=POSTERIOR, alpha=0.3, label=band)
