@@ -257,7 +257,7 @@ def plot_predictive(
     if bars:
         axes.bar(levels, truth, 0.6 * step, color="white", edgecolor="black", label="observed")
         axes.errorbar(levels, middle, (middle - low, high - middle), fmt="o", color=POSTERIOR, capsize=4, label=band)
-        ticks = [harmless(name) for name in classes] or [rating_text(level) for level in levels]
+        ticks = [harmless(name) for name in classes] or [rating_text(float(level)) for level in levels]
         axes.set_xticks(levels, ticks, parse_math=False)
     else:
         axes.stairs(high, edges, baseline=low, fill=True, color=POSTERIOR, alpha=0.3, label=band)
