@@ -45,7 +45,7 @@ def gold_columns(
     gold = []
     for column in given:
         pairs = list(_first_cells(table, text, column)) if column in table.columns else []
-        if pairs and all(isinstance(cell, str) and parsed_rationale(cell) is None for _, cell in pairs):
+        if pairs and all(_is_prose(cell) for _, cell in pairs):
             told = f"{table.path}: column {column!r} holds {shown(pairs[0][1])} and its like, no gold rationales"
             if name is not None and spec is None:
                 raise ConfigError(f"{told}; {_EXPECTED}; name another --rationale-column, or none")
@@ -81,6 +81,12 @@ def _checked(cell: Any) -> Any:
     if cell is not None and parsed_rationale(cell) is None:
         raise ValueError(f"its rationale is {shown(cell)}; {_EXPECTED}")
     return cell
+
+
+def _is_prose(cell: object) -> bool:
+    """Whether a cell holds a text that is no rationale, or a list of such."""
+    parts = cell if isinstance(cell, list) and cell else [cell]
+    return all(isinstance(part, str) and parsed_rationale(part) is None for part in parts)
 
 
 def _is_empty(cell: object) -> bool:
