@@ -208,7 +208,7 @@ def encode_document(
     tokens = np.array(vocabulary.encode(document.tokens) or [UNKNOWN], dtype=np.int64)
     excluded = None
     if vocabulary.excluded is not None:
-        excluded = np.array(vocabulary.excluded(document.tokens, joined(document)) or [0], dtype=np.uint8)
+        excluded = np.array(vocabulary.excluded(document.tokens, joined(document.offsets)) or [0], dtype=np.uint8)
     if titles:
         excluded = np.zeros(len(tokens), dtype=np.uint8) if excluded is None else excluded
         excluded[: document.title] = BARRIER

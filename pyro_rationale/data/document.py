@@ -68,9 +68,9 @@ class Document:
         return any(target == target for target in self.targets)
 
 
-def joined(document: Document) -> NDArray[np.bool_]:
-    """Whether each word of a document follows the one before it without white space, `(n,)`."""
-    begins, ends = np.array(document.offsets, dtype=np.int64).reshape(-1, 2).T
+def joined(offsets: ArrayLike) -> NDArray[np.bool_]:
+    """Whether each word follows the one before it without white space, `(n,)`, from their offsets `(n, 2)`."""
+    begins, ends = np.asarray(offsets).reshape(-1, 2).T
     return np.append(False, begins[1:] == ends[:-1])[: len(begins)]
 
 

@@ -447,7 +447,7 @@ def _each(values: Any) -> tuple[Any, ...]:
 
 
 def _signed(value: float) -> str:
-    """What some words do to a prediction, in a few characters."""
+    """A change of a prediction with its sign, in a few characters."""
     return number_text(value, "+.3g")
 
 

@@ -304,9 +304,10 @@ def _weigh(
     if document.has_target:
         targets = fitted.encode([document]).to(fitted.device).targets
         assert targets is not None
-        distribution, known = model.likelihood.observe(model.trained_outputs(read.outputs), targets)
+        trained = model.trained_outputs(read.outputs)
+        distribution, known = model.likelihood.observe(trained, targets)
         log_likelihood = predicted = to_numbers(distribution.log_prob(known)[:, 0])
-        if read.members is not None or model.trained_outputs(read.outputs) is not read.outputs:
+        if read.members is not None or trained is not read.outputs:
             predicted = to_numbers(log_prob_of_known(read.predictive(fitted), targets)[:, 0])
         log_weight = float(model.kappa) * log_likelihood + log_prior - log_q
         draws = torch.from_numpy(log_weight[masks.index])

@@ -83,7 +83,7 @@ def test_what_is_written_as_one_word_is_not_cut(text: str, kinds: list[int] | No
     classes = ["punctuation", "stopwords", "sentence-ends", "cut-negations"]
     before, excluded = Exclusion.of(classes), Exclusion.of([*classes, "cut-words"])
     document = make_document("a", text)
-    found = excluded(document.tokens, joined(document))
+    found = excluded(document.tokens, joined(document.offsets))
     assert found == (before(document.tokens) if kinds is None else kinds)
     assert excluded(document.tokens) == before(document.tokens)  # nothing is known of white space
 

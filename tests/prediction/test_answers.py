@@ -94,7 +94,7 @@ def test_evidence_and_marginals_are_those_of_all_masks(kind: str, reads: bool) -
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "ordinal"])
 @pytest.mark.parametrize("unsure", [False, True])
 def test_an_answer_fits_as_it_is_predicted(kind: str, unsure: bool) -> None:
-    """Of an ensemble, whose members read what they drew, and of outputs whose weights are unsure."""
+    """An answer fits as predictions do: members read what they drew, weights of the last layer are integrated out."""
     fitted, members = made(kind), [made(kind), made(kind)]
     members[1].model, members[1].guide = tiny_model(kind, kappa=2.0, seed=7).eval(), tiny_guide("chain", 8).eval()
     if unsure:

@@ -400,7 +400,7 @@ def test_short_texts_keep_a_few_words(words: int, rate: float) -> None:
 
 
 def test_texts_without_words_are_read_as_one_word() -> None:
-    """Of a corpus in memory, which nobody has looked through, more than half may be such."""
+    """In a corpus in memory, which nobody has looked through, more than half of the texts may have no word."""
     filled = corpus()
     empty = [replace(document, text="", tokens=(), offsets=()) for document in filled.train]
     config = resolve(Config(), replace(filled, train=[*empty, *filled.train[:10]]))

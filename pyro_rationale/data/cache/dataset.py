@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyro_rationale.data.cache.arrow import ArrowFile, Chunk
 from pyro_rationale.data.cache.columns import keys_of_texts, keys_of_words
 from pyro_rationale.data.compact import CompactDocuments
-from pyro_rationale.data.document import Document
+from pyro_rationale.data.document import Document, joined
 from pyro_rationale.errors import DataError
 
 Indices = NDArray[np.int64]
@@ -104,8 +104,7 @@ class ArrowDocuments(Sequence[Document]):
         """Whether each word of a document follows the one before it without white space, `(n,)`."""
         chunk, row = self._located(index)
         start, end = chunk.starts[row : row + 2].tolist()
-        begins, ends = chunk.spans[2 * start : 2 * end].reshape(-1, 2).T
-        return np.append(False, begins[1:] == ends[:-1])[: end - start]
+        return joined(chunk.spans[2 * start : 2 * end])
 
     def flags(self, index: int, name: str) -> NDArray[np.bool_] | None:
         """`gold` or `opinion` of a document, `(n,)`; `None` if unknown."""
