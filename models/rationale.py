@@ -176,7 +176,7 @@ class RationaleModel(Program):
         return self.predictive_of(self.predictive_outputs(batch, z))
 
     def predictive_outputs(self, batch: Batch, z: Tensor) -> Tensor:
-        """Outputs of the encoder for masks `z`, `(*s, B, *)`, and behind them any variances; see :meth:`predictive_of`."""
+        """Outputs of the encoder for masks `z`, `(*s, B, *)`, with any variances behind; see :meth:`predictive_of`."""
         layer = self.last_layer
         head = {} if layer is None else {"head": partial(layer, self.encoder.output)}
         outputs: Tensor = self.encoder(batch.tokens, z, batch.lengths, **head)

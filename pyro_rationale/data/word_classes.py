@@ -102,7 +102,8 @@ class Exclusion:
 
         Args:
             alone: what `alone` says of the words, `(n,)`.
-            joined: whether each word follows the one before it without white space, `(n,)`; `None`: none does.
+            joined: whether each word follows the one before it without white space, `(n,)`, False for the first; `None`:
+                none does.
         """
         kinds = alone % WORD
         written = _written_words(alone, joined) if self.written_words and joined is not None else []
@@ -157,7 +158,7 @@ def _written_words(alone: NDArray[np.uint8], joined: NDArray[np.bool_]) -> list[
     """
     found: list[tuple[int, int]] = []
     for i in np.flatnonzero(joined & (alone >= LINK)).tolist():
-        if i == 0 or not alone[i - 1] & WORD or not alone[i] & (LINK | CLITIC):
+        if not alone[i - 1] & WORD:
             continue
         if alone[i] & CLITIC:
             last = i
