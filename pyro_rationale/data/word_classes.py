@@ -102,8 +102,8 @@ class Exclusion:
 
         Args:
             alone: what `alone` says of the words, `(n,)`.
-            joined: whether each word follows the one before it without white space, `(n,)`, False for the first; `None`:
-                none does.
+            joined: whether each word follows the one before it without white space, `(n,)`, False for the first;
+                `None`: none does.
         """
         kinds = alone % WORD
         written = _written_words(alone, joined) if self.written_words and joined is not None else []
